@@ -1,0 +1,102 @@
+"""The pool: candidates that were measured on the frontier's examples, and what is known of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from paretune.core.candidate import Candidate, CandidateId
+from paretune.core.example import ExampleId
+from paretune.core.frontier import Frontier, FrontierType, cells
+from paretune.core.rollout import Outcome, Rollout
+from paretune.propose.base import Tried
+
+ROUNDING = 1e-9
+"""Two means closer than this are the same number."""
+
+
+@dataclass(slots=True)
+class Member:
+    """A candidate with its measured rewards on pareto examples.
+
+    `mean` is over what was scored. `cursor` is the next component's turn. `tried` are proposals from
+    this member that were turned down.
+    """
+
+    candidate: Candidate
+    rewards: Mapping[ExampleId, float]
+    mean: float
+    cursor: int = 0
+    tried: list[Tried] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Pool:
+    """All members ever admitted, the frontier over those in the archive, and the best so far.
+
+    `examples` is the number of pareto examples: who was scored on fewer than half of them ranks behind
+    all others and is never the best.
+    """
+
+    kind: FrontierType
+    epsilon: float
+    examples: int = 0
+    members: dict[CandidateId, Member] = field(default_factory=dict)
+    frontier: Frontier = field(init=False)
+    best: CandidateId = ""
+
+    def __post_init__(self) -> None:
+        self.frontier = Frontier(self.epsilon)
+
+    def admit(self, candidate: Candidate, outcomes: list[Outcome]) -> list[str]:
+        """Add a measured candidate; returns the cells that it alone now leads, as text."""
+        if candidate.id in self.members:
+            raise ValueError(f"{candidate.id} is a member already")
+        scored = [o for o in outcomes if isinstance(o, Rollout)]
+        rewards = {o.example: o.reward for o in scored}
+        objectives = {o.example: o.answer.objectives for o in scored if o.answer.objectives}
+        mean = sum(rewards.values()) / len(rewards) if rewards else float("-inf")
+        cursor = max((self.members[p].cursor for p in candidate.parents if p in self.members), default=0)
+        self.members[candidate.id] = Member(candidate, rewards, mean, cursor)
+        gained = self.frontier.admit(candidate.id, cells(self.kind, rewards, objectives))
+        if not self.best or self._beats_best(candidate.id):
+            self.best = candidate.id
+        return [":".join(cell) for cell in gained]
+
+    def crowded_out(self, size: int) -> CandidateId | None:
+        """Who leaves an archive of this size: the holder of the fewest cells, never the best."""
+        archive = self.frontier.candidates
+        if len(archive) <= size:
+            return None
+        return min((c for c in archive if c != self.best), key=self.frontier.wins)
+
+    def ancestors(self, candidate: CandidateId) -> set[CandidateId]:
+        """All ancestors of a member, itself not included."""
+        found: set[CandidateId] = set()
+        open_ones = list(self.members[candidate].candidate.parents)
+        while open_ones:
+            one = open_ones.pop()
+            if one not in found:
+                found.add(one)
+                open_ones.extend(self.members[one].candidate.parents)
+        return found
+
+    def _beats_best(self, candidate: CandidateId) -> bool:
+        """By the mean over the examples that both were scored on."""
+        new, best = self.members[candidate].rewards, self.members[self.best].rewards
+        shared = [example for example in new if example in best]
+        if not self._scored_enough(candidate) or not shared:
+            return False
+        difference = math.fsum(new[e] for e in shared) - math.fsum(best[e] for e in shared)
+        return difference / len(shared) > ROUNDING
+
+    def _scored_enough(self, candidate: CandidateId) -> bool:
+        return 2 * len(self.members[candidate].rewards) >= self.examples
+
+    def ranked(self) -> list[Member]:
+        """The best, then the other members by mean; the earlier one wins a tie."""
+        return sorted(
+            self.members.values(),
+            key=lambda m: (m.candidate.id != self.best, not self._scored_enough(m.candidate.id), -m.mean),
+        )

@@ -1,0 +1,61 @@
+"""What a GEPA search can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from paretune.core.frontier import FrontierType
+from paretune.core.gate import Acceptance
+
+
+@dataclass(frozen=True, slots=True)
+class GepaSettings:
+    """Defaults are those of the job document (`[prompt_learning.gepa]`); `classic()` is the paper.
+
+    `initial_size`: the seed and up to so many - 1 proposals from it form generation 0.
+    `generations` x `children_per_generation` proposals follow. `crossover_rate` is the share of
+    children made by merging, `mutation_rate` the chance of each further component to be edited in the
+    same proposal. `pressure` is the exponent on frontier frequencies. `patience`: generations
+    without a better best (0: never). `finalists` go to the selection split. `target`: stop at this
+    mean. `perfect`: a reward that leaves nothing to learn.
+    """
+
+    seed: int = 0
+    minibatch_size: int = 8
+    initial_size: int = 20
+    generations: int = 10
+    children_per_generation: int = 5
+    crossover_rate: float = 0.5
+    mutation_rate: float = 0.3
+    pressure: float = 1.0
+    patience: int = 3
+    archive_size: int = 64
+    epsilon: float = 1e-6
+    frontier: FrontierType = FrontierType.INSTANCE
+    acceptance: Acceptance = Acceptance.STRICT
+    perfect: float = 1.0
+    skip_perfect: bool = True
+    target: float | None = None
+    finalists: int = 3
+    merge_gate_size: int = 5
+    merge_overlap_floor: int = 5
+
+    @classmethod
+    def classic(cls, *, seed: int = 0, minibatch_size: int = 3) -> GepaSettings:
+        """GEPA as in the paper (arXiv 2507.19457, algorithm 1) and gepa's own defaults.
+
+        One proposal a step from the seed on, one component at a time, minibatch of 3, strict
+        improvement of the sum, every accepted child fully evaluated, no merges, no end but the budget.
+        """
+        return cls(
+            seed=seed,
+            minibatch_size=minibatch_size,
+            initial_size=1,
+            generations=1_000_000,
+            children_per_generation=1,
+            crossover_rate=0.0,
+            mutation_rate=0.0,
+            patience=0,
+            archive_size=1_000_000,
+            epsilon=0.0,
+        )

@@ -1,0 +1,227 @@
+"""The commands."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from paretune.cli.console import as_json, say
+from paretune.cli.options import JobFile, Json, RunId, StorePath, TaskUrl
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Optimize prompts and other text against a task that returns a reward.",
+)
+events = typer.Typer(no_args_is_help=True, help="The decision log of a run.")
+container = typer.Typer(no_args_is_help=True, help="Task containers: check one, serve one.")
+model = typer.Typer(no_args_is_help=True, help="The embedded model.")
+app.add_typer(events, name="events")
+app.add_typer(container, name="container")
+app.add_typer(model, name="model")
+
+
+@app.command()
+def demo(
+    task: Annotated[str, typer.Option(help="money, order or date")] = "money",
+    seed: Annotated[int, typer.Option(help="Seed of the run and of the drawn examples")] = 0,
+    budget: Annotated[int | None, typer.Option(help="Rollouts, all splits together")] = None,
+    proposer: Annotated[
+        str, typer.Option(help="operators, reflect or none (the control: no proposals)")
+    ] = "operators",
+    shuffle_rewards: Annotated[bool, typer.Option(help="The other control: rewards without meaning")] = False,
+    store: StorePath = None,
+    json: Json = False,
+) -> None:
+    """GEPA improves the prompt of a small model that runs on this machine."""
+    from paretune.cli.demo import DemoOptions, run_demo
+
+    options = DemoOptions(task, seed, budget, proposer, shuffle_rewards)
+    run_demo(options, store, as_json=json)
+
+
+@app.command()
+def run(
+    file: JobFile,
+    task_url: TaskUrl = None,
+    store: StorePath = None,
+    fresh: Annotated[bool, typer.Option(help="Use no results of earlier runs")] = False,
+    json: Json = False,
+) -> None:
+    """Run a job document here, in this process."""
+    from paretune.cli.jobs import start, with_url
+    from paretune.cli.session import Workspace
+    from paretune.cli.show import as_data, show
+    from paretune.config import PromptLearningConfig
+
+    config = with_url(PromptLearningConfig.from_path(file), task_url)
+    with Workspace.open(store, new=True) as workspace:
+        view = asyncio.run(start(config, workspace, fresh=fresh, quiet=json))
+    as_json(as_data(view)) if json else show(view)
+
+
+@app.command()
+def resume(
+    run_id: RunId = "last", task_url: TaskUrl = None, store: StorePath = None, json: Json = False
+) -> None:
+    """Carry on a run that was paused, killed or failed."""
+    from paretune.cli.jobs import go_on
+    from paretune.cli.runs import find
+    from paretune.cli.session import Workspace
+    from paretune.cli.show import as_data, show
+    from paretune.views.run_view import read
+
+    with Workspace.open(store) as workspace:
+        found = find(workspace.store, run_id)
+        if found.status in ("succeeded", "cancelled"):
+            view = read(workspace.store, found.id)
+        elif found.job["source"]["kind"] == "demo":
+            from paretune.cli.demo import resume_demo
+
+            view = resume_demo(found, workspace, quiet=json)
+        else:
+            view = asyncio.run(go_on(found, workspace, task_url, quiet=json))
+    as_json(as_data(view)) if json else show(view)
+
+
+@app.command("show")
+def show_run(run_id: RunId = "last", store: StorePath = None, json: Json = False) -> None:
+    """Candidates, diff, lift with intervals, coverage, cost, and what each key did."""
+    from paretune.cli.runs import find
+    from paretune.cli.session import Workspace
+    from paretune.cli.show import as_data, show
+    from paretune.views.run_view import read
+
+    with Workspace.open(store) as workspace:
+        view = read(workspace.store, find(workspace.store, run_id).id)
+    as_json(as_data(view)) if json else show(view)
+
+
+@app.command("runs")
+def list_runs(store: StorePath = None, json: Json = False) -> None:
+    """All runs of a store, newest first."""
+    from paretune.cli.session import Workspace
+
+    with Workspace.open(store) as workspace:
+        rows = workspace.store.runs()
+    if json:
+        as_json([{"id": r.id, "name": r.name, "status": r.status, "created_at": r.created_at} for r in rows])
+    for row in [] if json else rows:
+        say(f"{row.id}  {row.created_at[:19]}  {row.status:<10} {row.name}  {row.status_detail}")
+
+
+@app.command()
+def pause(run_id: RunId = "last", store: StorePath = None) -> None:
+    """Ask a running process to come to rest; `resume` goes on."""
+    from paretune.cli.runs import wish
+
+    wish(run_id, store, "pause")
+
+
+@app.command()
+def cancel(run_id: RunId = "last", store: StorePath = None) -> None:
+    """Ask a running process to end the run for good."""
+    from paretune.cli.runs import wish
+
+    wish(run_id, store, "cancel")
+
+
+@app.command()
+def forecast(file: JobFile, task_url: TaskUrl = None, json: Json = False) -> None:
+    """What the budget buys; only the container's description is read, no rollout is paid."""
+    from paretune.cli.forecast import job_of, render
+    from paretune.engine.forecast import forecast as compute
+
+    cast = compute(asyncio.run(job_of(file, task_url)))
+    as_json(dataclasses.asdict(cast)) if json else render(cast)
+
+
+@app.command()
+def export(run_id: RunId, folder: Path, store: StorePath = None) -> None:
+    """One run as a folder: its record, and the evidence packet that people can read."""
+    from paretune.cli.runs import find
+    from paretune.cli.session import Workspace
+    from paretune.store.files import export_run
+    from paretune.views.evidence import write_packet
+    from paretune.views.run_view import read
+
+    with Workspace.open(store) as workspace:
+        found = find(workspace.store, run_id)
+        export_run(workspace.store, found.id, folder)
+        write_packet(read(workspace.store, found.id), folder)
+    say(f"{found.id} is in {folder}")
+
+
+@app.command("import")
+def import_(folder: Path, store: StorePath = None) -> None:
+    """Take an exported run into the store."""
+    from paretune.cli.session import Workspace
+    from paretune.store.files import import_run
+
+    with Workspace.open(store, new=True) as workspace:
+        say(f"imported {import_run(folder, workspace.store)}")
+
+
+@events.command("list")
+def events_list(run_id: RunId = "last", store: StorePath = None, json: Json = False) -> None:
+    """Every decision in order, one a line."""
+    from paretune.cli.records import print_log
+
+    print_log(run_id, store, json=json)
+
+
+@events.command("verify")
+def events_verify(run_id: RunId = "last", store: StorePath = None) -> None:
+    """Is the record whole and unchanged, do its sums add up, and is the packet as written?"""
+    from paretune.cli.records import verify
+
+    verify(run_id, store)
+
+
+@events.command("replay")
+def events_replay(run_id: RunId = "last", store: StorePath = None) -> None:
+    """Make every decision again from the facts alone; nothing is asked of anybody."""
+    from paretune.cli.records import replay
+
+    replay(run_id, store)
+
+
+@container.command("check")
+def container_check(
+    url: str,
+    api_key_env: Annotated[
+        str, typer.Option(help="Environment variable that holds the key")
+    ] = "ENVIRONMENT_API_KEY",
+    deadline: Annotated[float, typer.Option(help="Seconds for each call")] = 60.0,
+    seeds: Annotated[str, typer.Option(help="Seeds to ask for, as in 0,1,2; by default the first ones")] = "",
+    json: Json = False,
+) -> None:
+    """Run the conformance kit on a task container and explain what is wrong."""
+    from paretune.cli.containers import check_container
+
+    check_container(url, api_key_env, deadline=deadline, seeds=seeds, json=json)
+
+
+@container.command("serve")
+def container_serve(
+    target: Annotated[str, typer.Argument(help="FILE.py:NAME or module:NAME of a Container")],
+    port: int = 8001,
+    host: str = "127.0.0.1",
+) -> None:
+    """Serve a Container that was written in Python."""
+    from paretune.cli.containers import serve_container
+
+    serve_container(target, host, port)
+
+
+@model.command("serve")
+def model_serve(port: int = 8080, slots: Annotated[int, typer.Option(help="Requests at once")] = 4) -> None:
+    """Serve the embedded model as an OpenAI-compatible endpoint, until interrupted."""
+    from paretune.cli.containers import serve_model
+
+    serve_model(port, slots)

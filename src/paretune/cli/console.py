@@ -1,0 +1,42 @@
+"""Where output goes: tables and colour on a terminal, plain lines elsewhere; texts are never markup."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+_PLAIN_WIDTH = 150
+"""Columns of a table that goes to a file or a pipe."""
+
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def clean(text: str) -> str:
+    """Text of a model or task without control characters: it must not steer the terminal."""
+    return _CONTROL.sub("�", text)
+
+
+def say(text: str = "", style: str = "") -> None:
+    """One line, or several, exactly as given."""
+    out.print(Text(clean(text), style=style))
+
+
+def complain(text: str) -> None:
+    err.print(Text("error: ", style="bold red") + Text(clean(text)))
+
+
+def note(text: str) -> None:
+    err.print(Text(clean(text), style="dim"))
+
+
+def as_json(value: Any) -> None:
+    """Machine-readable output on standard output, one document."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")

@@ -1,0 +1,22 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+StorePath = Annotated[
+    Path | None,
+    typer.Option(
+        "--store", help="Store file, or a folder that holds one. Default: .paretune/workspace.sqlite"
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text")]
+RunId = Annotated[str, typer.Argument(help="Run id, or its beginning; `last` is the newest run")]
+TaskUrl = Annotated[
+    str | None,
+    typer.Option("--task-url", envvar="TASK_APP_URL", help="Address of the task container, over the file's"),
+]
+JobFile = Annotated[Path, typer.Argument(help="Job document (TOML) with a [prompt_learning] section")]

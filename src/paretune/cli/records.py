@@ -1,0 +1,47 @@
+"""`paretune events`: print, verify and replay a record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from paretune.cli.console import as_json, say
+from paretune.cli.runs import find
+from paretune.cli.session import Workspace
+from paretune.core.errors import ParetuneError
+from paretune.engine.verify import check_record, replay_record
+from paretune.views.evidence import MANIFEST, check_packet
+
+
+def print_log(run_id: str, store_path: Path | None, *, json: bool) -> None:
+    with Workspace.open(store_path) as workspace:
+        log = workspace.store.decisions(find(workspace.store, run_id).id)
+    if json:
+        as_json([{"seq": d.seq, "key": d.key, "at": d.at, **d.body} for d in log])
+        return
+    for decision in log:
+        fields = {k: v for k, v in decision.body.items() if k not in ("kind", "version", "components")}
+        say(f"{decision.seq:>4} {decision.key:<14} {decision.body['kind']:<20} {fields}")
+
+
+def verify(run_id: str, store_path: Path | None) -> None:
+    """Says that all holds. Raises ParetuneError if anything is wrong."""
+    with Workspace.open(store_path) as workspace:
+        run = find(workspace.store, run_id)
+        problems = check_record(workspace.store, run.id)
+        count = len(workspace.store.decisions(run.id))
+    folder = workspace.run_folder(run.id)
+    if (folder / MANIFEST).is_file():
+        problems += [
+            f"{name} in the evidence packet is not as it was written" for name in check_packet(folder)
+        ]
+    if problems:
+        raise ParetuneError("; ".join(problems))
+    say(f"{run.id}: {count} decisions, chain and sums hold")
+
+
+def replay(run_id: str, store_path: Path | None) -> None:
+    """Raises Diverged at the first decision that comes out differently."""
+    with Workspace.open(store_path) as workspace:
+        run = find(workspace.store, run_id)
+        count = replay_record(workspace.store, run.id)
+    say(f"{run.id}: {count} decisions made again from the facts, all the same")

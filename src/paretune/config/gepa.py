@@ -1,0 +1,159 @@
+"""`[prompt_learning.gepa]` and its sections, under the names and defaults of the job document."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from paretune.config.base import Section
+from paretune.config.seeds import Seeds
+
+
+class GEPARolloutConfig(Section):
+    """`budget` caps the run's distinct rollouts, all splits together."""
+
+    budget: int | None = Field(None, gt=0)
+    max_concurrent: int = Field(20, gt=0)
+    minibatch_size: int = Field(8, gt=0)
+
+
+class GEPAEvaluationConfig(Section):
+    """Which seeds serve which split.
+
+    `noise_replicates` = 1 rolls the seed prompt out a second time on the test split, for the noise floor.
+    """
+
+    NOT_YET: ClassVar[frozenset[str]] = frozenset({"validation_pool"})
+
+    seeds: Seeds | None = None
+    train_seeds: Seeds | None = None
+    validation_seeds: Seeds | None = None
+    val_seeds: Seeds | None = None
+    test_pool: Seeds | None = None
+    validation_top_k: int | None = Field(None, gt=0)
+    noise_replicates: int = Field(0, ge=0, le=1)
+
+
+class GEPAMutationConfig(Section):
+    """`rate`: the chance that each further component is edited in the same proposal."""
+
+    NOT_YET: ClassVar[frozenset[str]] = frozenset({"prompt"})
+    INSTEAD: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("llm_model", "llm_provider", "llm_inference_url"),
+        "deprecated; the proposer's model follows from gepa.proposer_effort or [prompt_learning.proposer]",
+    )
+
+    rate: float = Field(0.3, ge=0, le=1)
+
+
+class GEPAPopulationConfig(Section):
+    """Generations and how parents are chosen."""
+
+    initial_size: int = Field(20, gt=0)
+    num_generations: int = Field(10, gt=0)
+    children_per_generation: int = Field(5, gt=0)
+    crossover_rate: float = Field(0.5, ge=0, le=1)
+    selection_pressure: float = Field(1.0, ge=0)
+    patience_generations: int = Field(3, ge=0)
+
+
+class GEPAArchiveConfig(Section):
+    """The archive of possible parents, and how training seeds are dealt into pareto and feedback."""
+
+    size: int = Field(64, gt=0)
+    pareto_set_size: int | None = Field(None, gt=0)
+    pareto_eps: float = Field(1e-6, gt=0, lt=1)
+    feedback_fraction: float = Field(0.5, ge=0, le=1)
+
+
+class GEPATokenConfig(Section):
+    """Length of a candidate and money."""
+
+    max_limit: int | None = Field(None, gt=0)
+    counting_model: str = "gpt-4"
+    enforce_pattern_limit: bool = True
+    max_spend_usd: float | None = Field(None, ge=0)
+
+
+FLAT: dict[str, str] = {
+    "rollout_budget": "rollout.budget",
+    "max_concurrent_rollouts": "rollout.max_concurrent",
+    "minibatch_size": "rollout.minibatch_size",
+    "evaluation_seeds": "evaluation.seeds",
+    "validation_seeds": "evaluation.validation_seeds",
+    "test_pool": "evaluation.test_pool",
+    "validation_pool": "evaluation.validation_pool",
+    "validation_top_k": "evaluation.validation_top_k",
+    "mutation_rate": "mutation.rate",
+    "mutation_llm_model": "mutation.llm_model",
+    "mutation_llm_provider": "mutation.llm_provider",
+    "mutation_llm_inference_url": "mutation.llm_inference_url",
+    "mutation_prompt": "mutation.prompt",
+    "initial_population_size": "population.initial_size",
+    "num_generations": "population.num_generations",
+    "children_per_generation": "population.children_per_generation",
+    "crossover_rate": "population.crossover_rate",
+    "selection_pressure": "population.selection_pressure",
+    "patience_generations": "population.patience_generations",
+    "archive_size": "archive.size",
+    "pareto_set_size": "archive.pareto_set_size",
+    "pareto_eps": "archive.pareto_eps",
+    "feedback_fraction": "archive.feedback_fraction",
+    "max_token_limit": "token.max_limit",
+    "token_counting_model": "token.counting_model",
+    "enforce_pattern_token_limit": "token.enforce_pattern_limit",
+    "max_spend_usd": "token.max_spend_usd",
+}
+
+
+def _instead(name: str, dotted: str) -> str:
+    section, field = dotted.split(".")
+    return (
+        f"Deprecated flat GEPA format field '{name}': "
+        f"Use [prompt_learning.gepa.{section}] section with '{field}' field instead."
+    )
+
+
+class GEPAConfig(Section):
+    """GEPA's settings. `preset = "classic"` is the paper; only its minibatch size can be changed."""
+
+    NOT_YET: ClassVar[frozenset[str]] = frozenset(
+        {
+            "modules",
+            "judge",
+            "verifier",
+            "proxy_models",
+            "adaptive_pool",
+            "adaptive_batch",
+            "spec_path",
+            "spec_max_tokens",
+            "spec_include_examples",
+            "spec_priority_threshold",
+            "proposed_prompt_max_tokens",
+            "prompt_budget",
+            "unified_optimization",
+            "auto_discover_patterns",
+            "use_byok",
+            "initial_candidate",
+        }
+    )
+    INSTEAD: ClassVar[dict[str, str]] = {name: _instead(name, dotted) for name, dotted in FLAT.items()}
+
+    env_name: str = "banking77"
+    env_config: dict[str, Any] | None = None
+    rng_seed: int | None = None
+    preset: Literal["default", "classic"] = "default"
+    proposer_type: Literal["dspy", "synth", "gepa-ai", "spec", "operators", "agent"] = "dspy"
+    proposer_effort: Literal["LOW_CONTEXT", "LOW", "MEDIUM", "HIGH"] = "LOW"
+    proposer_output_tokens: Literal["RAPID", "FAST", "SLOW"] = "FAST"
+    metaprompt: str | None = None
+    frontier_type: Literal["instance", "objective", "hybrid", "cartesian"] = "instance"
+    acceptance_criterion: Literal["strict_improvement", "improvement_or_equal"] = "strict_improvement"
+    perfect_reward: float = 1.0
+    rollout: GEPARolloutConfig = GEPARolloutConfig()
+    evaluation: GEPAEvaluationConfig = GEPAEvaluationConfig()
+    mutation: GEPAMutationConfig = GEPAMutationConfig()
+    population: GEPAPopulationConfig = GEPAPopulationConfig()
+    archive: GEPAArchiveConfig = GEPAArchiveConfig()
+    token: GEPATokenConfig = GEPATokenConfig()

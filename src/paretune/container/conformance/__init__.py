@@ -1,0 +1,1 @@
+"""The parts of the conformance kit; `paretune.container.check` puts them together."""

@@ -1,0 +1,131 @@
+"""The budget ledger: reserve before asking, settle after, so that a cap is never passed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from paretune.core.errors import OUTCOME_UNKNOWN, BudgetExceeded, FailureKind
+from paretune.core.rollout import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Caps of a run; None means no cap. `rollouts` counts distinct results, `cost_usd` and `tokens`
+    what was really paid (lost attempts at their reserved price), `seconds` active time."""
+
+    rollouts: int | None = None
+    steps: int | None = None
+    tokens: int | None = None
+    cost_usd: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What one role (rollout, proposal, verdict) has used."""
+
+    calls: int = 0
+    reused: int = 0
+    failed: int = 0
+    lost: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+    lost_usd: float = 0.0
+    unpriced: int = 0
+    seconds: float = 0.0
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Counts one run. Keys are fact keys; asking for the same key again is free.
+
+    `drawn` holds the distinct rollouts of the run, whether paid now or known before.
+    """
+
+    limits: Limits = Limits()
+    drawn: set[str] = field(default_factory=set)
+    by_role: dict[str, Spent] = field(default_factory=dict)
+    steps: int = 0
+    _reserved_usd: dict[str, float] = field(default_factory=dict)
+
+    def left(self) -> int | None:
+        """Rollouts that can still be drawn; None without a cap."""
+        return None if self.limits.rollouts is None else max(0, self.limits.rollouts - len(self.drawn))
+
+    def affords(self, keys: Iterable[str], keep: int = 0) -> bool:
+        """True if all of these rollouts fit and `keep` more would still fit after them."""
+        left = self.left()
+        return left is None or len(set(keys) - self.drawn) + keep <= left
+
+    def draw(self, keys: Iterable[str]) -> None:
+        """Take these rollouts from the budget, all or none. Raises BudgetExceeded("rollouts")."""
+        new = set(keys) - self.drawn
+        left = self.left()
+        if left is not None and len(new) > left:
+            raise BudgetExceeded("rollouts", len(new), left)
+        self.drawn |= new
+
+    def reserve(self, attempt: str, usd: float) -> None:
+        """Hold money for one attempt. Raises BudgetExceeded("cost_usd") if it would pass the cap."""
+        cap = self.limits.cost_usd
+        if cap is not None:
+            left = cap - self.cost_usd - sum(self._reserved_usd.values())
+            if usd > left + 1e-12:
+                raise BudgetExceeded("cost_usd", usd, max(0.0, left))
+        self._reserved_usd[attempt] = usd
+
+    def settle(self, attempt: str, role: str, usage: Usage, seconds: float = 0.0) -> None:
+        """Book what the attempt really cost and free its reservation."""
+        self._reserved_usd.pop(attempt, None)
+        now = self.role(role)
+        self.by_role[role] = replace(
+            now,
+            calls=now.calls + 1,
+            prompt_tokens=now.prompt_tokens + usage.prompt_tokens,
+            completion_tokens=now.completion_tokens + usage.completion_tokens,
+            cost_usd=now.cost_usd + (usage.cost_usd or 0.0),
+            unpriced=now.unpriced + (usage.cost_usd is None),
+            seconds=now.seconds + seconds,
+        )
+
+    def fail(self, attempt: str, role: str) -> None:
+        """Book an attempt that gave no result; the far side said so, so nothing is charged."""
+        self._reserved_usd.pop(attempt, None)
+        now = self.role(role)
+        self.by_role[role] = replace(now, failed=now.failed + 1)
+
+    def lose(self, attempt: str, role: str, usd: float) -> None:
+        """Book an attempt whose outcome nobody knows, at the price that was reserved for it."""
+        self._reserved_usd.pop(attempt, None)
+        now = self.role(role)
+        self.by_role[role] = replace(now, lost=now.lost + 1, lost_usd=now.lost_usd + usd)
+
+    def give_up(self, attempt: str, role: str, kind: FailureKind, usd: float) -> None:
+        """Book a failed attempt: as lost when the far side may have done the work all the same."""
+        if kind in OUTCOME_UNKNOWN:
+            self.lose(attempt, role, usd)
+        else:
+            self.fail(attempt, role)
+
+    def reuse(self, role: str) -> None:
+        """Book a result that was known before and cost nothing now."""
+        now = self.role(role)
+        self.by_role[role] = replace(now, reused=now.reused + 1)
+
+    def role(self, role: str) -> Spent:
+        return self.by_role.get(role, Spent())
+
+    @property
+    def cost_usd(self) -> float:
+        """Money paid and money lost, over all roles."""
+        return sum(spent.cost_usd + spent.lost_usd for spent in self.by_role.values())
+
+    @property
+    def tokens(self) -> int:
+        return sum(spent.tokens for spent in self.by_role.values())

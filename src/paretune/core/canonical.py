@@ -1,0 +1,26 @@
+"""One way to write a value down, so that equal values have equal bytes and equal digests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from typing import Any
+
+JsonValue = Any
+"""Anything `json.dumps` accepts: None, bool, int, float (finite), str, list, dict with string keys."""
+
+
+def canonical_json(value: JsonValue) -> str:
+    """JSON with sorted keys and no spaces. Raises ValueError on NaN and infinities."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(value: JsonValue, length: int = 24) -> str:
+    """Hexadecimal SHA-256 of the canonical JSON, cut to `length` characters."""
+    return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()[:length]
+
+
+def stream(seed: int, purpose: str, *index: int | str) -> random.Random:
+    """A random stream of its own for one purpose; the same name always gives the same draws."""
+    return random.Random(digest([seed, purpose, *index], 64))

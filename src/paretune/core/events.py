@@ -1,0 +1,196 @@
+"""Decisions: the closed, versioned union of what a run chose, in the order in which it chose."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from paretune.core.canonical import JsonValue
+
+RECORD_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted:
+    """What is being run: digests of the job and of each split's example ids."""
+
+    kind: ClassVar[str] = "run_started"
+    job: str
+    seed: int
+    candidate: str
+    splits: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepStarted:
+    """One pass of the loop: the parent, the components to edit and the minibatch."""
+
+    kind: ClassVar[str] = "step_started"
+    step: int
+    generation: int
+    parent: str
+    targets: list[str]
+    minibatch: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepSkipped:
+    """A step that asked nothing of the proposer, or got nothing from it."""
+
+    kind: ClassVar[str] = "step_skipped"
+    step: int
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposalRejected:
+    """A guard turned the proposal down before it cost a rollout."""
+
+    kind: ClassVar[str] = "proposal_rejected"
+    step: int
+    parent: str
+    reason: str
+    detail: str
+    components: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildProposed:
+    """A proposal that passed the guards. `proposal` is the key of its fact; empty for a merge."""
+
+    kind: ClassVar[str] = "child_proposed"
+    step: int
+    child: str
+    parents: list[str]
+    origin: str
+    generation: int
+    components: dict[str, str]
+    rationale: str
+    proposal: str = ""
+    ancestor: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateDecided:
+    """Paired comparison on the same examples. `before` and `after` are summed rewards."""
+
+    kind: ClassVar[str] = "gate_decided"
+    step: int
+    child: str
+    passed: bool
+    before: float
+    after: float
+    pairs: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateAdmitted:
+    """Into the pool, with the mean reward over the pareto examples that were scored."""
+
+    kind: ClassVar[str] = "candidate_admitted"
+    step: int
+    candidate: str
+    parents: list[str]
+    origin: str
+    generation: int
+    components: dict[str, str]
+    mean: float
+    scored: int
+    failed: int
+    gained: list[str]
+    best: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationDeferred:
+    """The child passed its gate, but a full evaluation did not fit the budget."""
+
+    kind: ClassVar[str] = "evaluation_deferred"
+    step: int
+    child: str
+    wanted: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateRetired:
+    """Left the archive because it was full."""
+
+    kind: ClassVar[str] = "candidate_retired"
+    step: int
+    candidate: str
+    cells: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchEnded:
+    """Why the loop stopped: `rollouts`, `steps`, `patience`, `target`, `tokens`, `cost_usd`, `time`, ..."""
+
+    kind: ClassVar[str] = "search_ended"
+    step: int
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BestChosen:
+    """The finalists' means on the split that chose, and the winner."""
+
+    kind: ClassVar[str] = "best_chosen"
+    best: str
+    chosen_on: str
+    means: dict[str, float]
+    pareto_means: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFinished:
+    """The end. `test` holds the untouched means of seed and best, when there is a test split."""
+
+    kind: ClassVar[str] = "run_finished"
+    best: str
+    test: dict[str, float]
+
+
+Decision = (
+    RunStarted
+    | StepStarted
+    | StepSkipped
+    | ProposalRejected
+    | ChildProposed
+    | GateDecided
+    | CandidateAdmitted
+    | EvaluationDeferred
+    | CandidateRetired
+    | SearchEnded
+    | BestChosen
+    | RunFinished
+)
+
+KINDS: Mapping[str, type[Any]] = types.MappingProxyType({cls.kind: cls for cls in typing.get_args(Decision)})
+
+
+def to_record(decision: Decision) -> dict[str, JsonValue]:
+    """The JSON form: `kind`, `version` and the fields."""
+    return {"kind": decision.kind, "version": RECORD_VERSION, **dataclasses.asdict(decision)}
+
+
+def from_record(record: Mapping[str, JsonValue]) -> Decision:
+    """The decision in this JSON form. Raises ValueError on an unknown kind or a newer version."""
+    body = dict(record)
+    kind, version = body.pop("kind", None), body.pop("version", None)
+    if type(version) is not int or not 1 <= version <= RECORD_VERSION:
+        raise ValueError(f"decision of version {version!r}; this program reads 1 to {RECORD_VERSION}")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ValueError(f"unknown decision {kind!r}")
+    try:
+        decision: Decision = KINDS[kind](**body)
+    except TypeError as error:
+        raise ValueError(f"{kind}: {error}") from error
+    return decision

@@ -1,0 +1,94 @@
+"""Demo task: the order id in a message."""
+
+from __future__ import annotations
+
+import re
+from random import Random
+
+from paretune.demo.task import DemoTask, Fact, Material, Message, between, draw_examples, one_of
+
+_TRAIN = Material(
+    wordings=(
+        "Hello, my order {fact} has not arrived, and I have waited {count} days.",
+        "{name} here, order no. {fact}, the {thing} is broken. Call me at {phone}.",
+        "Where is {fact}? I ordered it on {day} and paid ${count}.",
+        "I want to cancel order {fact}. My customer no. is {customer}.",
+        "Order {fact}: one of the {count} {thing}s is missing. {name}",
+        "Please change the address of {fact} to {count} Park Street.",
+        "The {thing} from order {fact} came in the wrong colour, invoice {customer}.",
+        "On {day} I placed order {fact}, but the mail says {count} weeks. Thanks, {name}",
+        "My phone is {phone}. The order in question is {fact}.",
+        "Could you send the receipt for {fact} to {name}, customer {customer}?",
+        "I got two parcels for order no. {fact}, both with a {thing}.",
+        "Ticket {customer}: the {thing} in order {fact} leaks.",
+    ),
+    slots={
+        "name": one_of("Anna", "Ben", "Carla", "David", "Elena", "Frank", "Grace", "Henry"),
+        "thing": one_of("lamp", "printer", "kettle", "chair", "camera", "guitar", "blender"),
+        "day": one_of("May 3", "June 14", "Monday", "Friday", "March 21", "July 9"),
+        "count": between(2, 60),
+        "phone": lambda rng: f"555-{rng.randint(1000, 9999)}",
+        "customer": between(10000, 99999),
+    },
+)
+
+_TEST = Material(
+    wordings=(
+        "Good morning, I am {name}. Has {fact} shipped yet? I bought it on {day}.",
+        "Still no refund after {count} days for order {fact}!",
+        "The courier lost my {thing}. It was order {fact}, account {customer}.",
+        "Can I add {count} more {thing}s to {fact}?",
+        "You billed me twice for {fact}; my phone is {phone}.",
+        "I would like to exchange the {thing} I bought, order id {fact}, for a bigger one.",
+        "{name} asked me to check the status of order {fact} from {day}.",
+        "Regarding {fact}: the box was open and {count} screws were gone.",
+        "Our office, client {customer}, is still waiting for order {fact}.",
+        "Thanks for the quick delivery of {fact}, the {thing} is great. {name}, {phone}",
+    ),
+    slots={
+        "name": one_of("Ivan", "Julia", "Kevin", "Laura", "Martin", "Nora", "Oscar", "Paula"),
+        "thing": one_of("desk", "mirror", "clock", "toaster", "tent", "helmet"),
+        "day": one_of("April 6", "August 17", "Tuesday", "Sunday", "October 28", "January 11"),
+        "count": between(2, 60),
+        "phone": lambda rng: f"444-{rng.randint(1000, 9999)}",
+        "customer": between(10000, 99999),
+    },
+)
+
+
+def _order_id(rng: Random) -> Fact:
+    letters = "".join(rng.choice("ABCDEFGHKLMNPRSTUVWXZ") for _ in range(2))
+    code = f"{letters}-{rng.randint(1000, 9999)}"
+    return Fact(code, code)
+
+
+def score(expected: str, output: str) -> tuple[float, str]:
+    """1.0 if the first thing in the output that looks like an order id is the right one."""
+    code = re.search(r"\b[A-Z]{2}-?\d{4}\b", output)
+    if code is None:
+        return 0.0, f"Expected {expected}, but none was given."
+    if code[0] == expected:
+        return 1.0, "Correct."
+    return 0.0, f"Expected {expected}; {code[0]} comes first."
+
+
+_TRAIN_EXAMPLES = draw_examples("order", "train", _TRAIN, _order_id, count=256, avoid=frozenset())
+
+ORDER = DemoTask(
+    name="order",
+    description="Read a customer's message and tell the order id in it.",
+    seed_messages=(
+        Message("system", "You are a helpful assistant."),
+        Message("user", "Which order is this message about?\n\n{text}"),
+    ),
+    train=_TRAIN_EXAMPLES,
+    test=draw_examples(
+        "order",
+        "test",
+        _TEST,
+        _order_id,
+        count=160,
+        avoid=frozenset(example.answer for example in _TRAIN_EXAMPLES),
+    ),
+    score=score,
+)

@@ -1,0 +1,142 @@
+"""Asking the proposer: once per packet, booked and kept like every paid result."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+from paretune.algorithms.ports import Drafted
+from paretune.core.budget import Ledger
+from paretune.core.canonical import JsonValue, digest
+from paretune.core.errors import AttemptFailed, FailureKind, RunFailed
+from paretune.core.retry import RetryPolicy, retrying
+from paretune.core.rollout import Usage
+from paretune.evaluate.facts import priced
+from paretune.propose.base import Packet, Proposal, Proposer
+from paretune.propose.guards import Reason, Rejected
+from paretune.store.base import Fact
+from paretune.store.book import RunBook
+
+PROPOSAL_VERSION = 1
+GIVE_UP_AFTER = 3
+
+
+class Proposals:
+    """The `Propose` port. `price` gives the money to reserve for a packet.
+
+    A proposer that cannot be reached costs the step, not the run, until that happens three times in
+    a row; a refused key ends the run at once.
+    """
+
+    def __init__(
+        self,
+        book: RunBook,
+        ledger: Ledger,
+        proposer: Proposer,
+        *,
+        retry: RetryPolicy = RetryPolicy(),
+        price: Callable[[Packet], float] = lambda packet: 0.0,
+    ) -> None:
+        self._book = book
+        self._ledger = ledger
+        self._proposer = proposer
+        self._retry = retry
+        self._price = price
+        self._failures = 0
+
+    async def propose(self, packet: Packet) -> Drafted:
+        """The proposal for this packet, or why there is none. Raises BudgetExceeded and RunFailed."""
+        key = "p_" + digest([PROPOSAL_VERSION, self._proposer.identity, packet_record(packet)], 32)
+        fact = (await self._book.known([key])).get(key)
+        if fact is None:
+            await self._ask(key, packet)
+            fact = (await self._book.known([key]))[key]  # as a resumed run will find it
+        elif fact.paid_by != self._book.run_id:
+            await self._book.draw([key])
+            self._ledger.reuse("proposal")
+        return Drafted(key, _result(fact))
+
+    async def _ask(self, key: str, packet: Packet) -> None:
+        try:
+            await retrying(
+                lambda number: self._attempt(key, packet, number),
+                self._retry,
+                sleep=asyncio.sleep,
+                rng=random.Random(),
+            )
+        except AttemptFailed as error:
+            await self._without(key, error)
+        else:
+            self._failures = 0
+
+    async def _attempt(self, key: str, packet: Packet, number: int) -> None:
+        usd = self._price(packet)
+        self._ledger.reserve(f"{key}/{number}", usd)
+        attempt = await self._book.begin(key, "proposal", number, usd)
+        began = time.monotonic()
+        result: Proposal | Rejected
+        try:
+            result = await self._proposer.propose(packet)
+        except Rejected as rejection:
+            result = rejection
+        except AttemptFailed as error:
+            self._ledger.give_up(f"{key}/{number}", "proposal", error.kind, usd)
+            await self._book.failed(attempt, error)
+            raise
+        seconds = time.monotonic() - began
+        paid = priced(result.usage, usd)
+        self._ledger.settle(f"{key}/{number}", "proposal", paid, seconds)
+        fact = dataclasses.replace(_fact(key, result), seconds=seconds)
+        await self._book.done(attempt, fact, paid)
+
+    async def _without(self, key: str, error: AttemptFailed) -> None:
+        self._failures += 1
+        if error.kind is FailureKind.UNAUTHORISED or self._failures >= GIVE_UP_AFTER:
+            raise RunFailed("the proposer gives no answer", str(error)) from error
+        await self._book.keep_failure(_fact(key, Rejected(Reason.PROPOSER_FAILED, str(error))))
+
+
+def packet_record(packet: Packet) -> dict[str, JsonValue]:
+    """The packet as canonical JSON: what the proposal's key is made of."""
+    return {
+        "parent": dict(packet.parent.components),
+        "targets": list(packet.targets),
+        "grandparent": dict(packet.grandparent.components) if packet.grandparent else None,
+        "evidence": [dataclasses.asdict(e) for e in packet.evidence],
+        "examples": [dataclasses.asdict(e) for e in packet.examples],
+        "surface": dataclasses.asdict(packet.surface),
+        "rejected": [dataclasses.asdict(t) for t in packet.rejected],
+        "draw": packet.draw,
+    }
+
+
+def _fact(key: str, result: Proposal | Rejected) -> Fact:
+    body: dict[str, Any] = {"version": PROPOSAL_VERSION, "usage": dataclasses.asdict(result.usage)}
+    if isinstance(result, Rejected):
+        body |= {"reason": result.reason.value, "detail": result.detail, "transcript": result.transcript}
+        return Fact(key, "rejection", body)
+    body |= {
+        "components": dict(result.components),
+        "rationale": result.rationale,
+        "demonstrations": list(result.demonstrations),
+        "transcript": result.transcript,
+    }
+    return Fact(key, "proposal", body)
+
+
+def _result(fact: Fact) -> Proposal | Rejected:
+    body = fact.body
+    usage = Usage(**body["usage"])
+    if fact.kind == "rejection":
+        return Rejected(Reason(body["reason"]), body["detail"], usage=usage, transcript=body["transcript"])
+    return Proposal(
+        components=body["components"],
+        rationale=body["rationale"],
+        demonstrations=tuple(body["demonstrations"]),
+        usage=usage,
+        transcript=body["transcript"],
+    )

@@ -1,0 +1,116 @@
+"""The decision log as the search meets it: what is on record is returned, the rest is decided and kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from paretune.algorithms.ports import D
+from paretune.core.errors import ParetuneError
+from paretune.core.events import Decision, from_record, to_record
+from paretune.store.base import StoredDecision
+from paretune.store.book import RunBook
+from paretune.store.chain import chain
+
+
+class Diverged(ParetuneError):
+    """The record and this program disagree: another version wrote it, or somebody edited it."""
+
+
+Observer = Callable[[Decision], None]
+
+
+class RunRecord:
+    """Reads the log to its end, then writes on.
+
+    With `verify` every recorded decision is decided again and must come out the same. `observe` is
+    told each decision, recorded or new, in order.
+    """
+
+    def __init__(
+        self,
+        book: RunBook,
+        log: Sequence[StoredDecision],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        observe: Observer = lambda decision: None,
+        verify: bool = False,
+    ) -> None:
+        self._book = book
+        self._log = list(log)
+        self._cursor = 0
+        self._clock = clock
+        self._observe = observe
+        self._verify = verify
+        self._began = clock()
+        self._before = self._log[-1].elapsed if self._log else 0.0
+        self._chain = self._log[-1].chain if self._log else book.run_id
+
+    @property
+    def decided(self) -> int:
+        """Decisions passed so far."""
+        return self._cursor
+
+    @property
+    def replaying(self) -> bool:
+        return self._cursor < len(self._log)
+
+    @property
+    def elapsed(self) -> float:
+        """Active seconds of the run, earlier sessions included."""
+        return self._before + (self._clock() - self._began)
+
+    async def step(self, key: str, decide: Callable[[], D]) -> D:
+        """The decision of this key. Raises Diverged if the log has another one in its place."""
+        if self.replaying:
+            return cast(D, self._recorded(key, decide))
+        decision = decide()
+        await self._append(key, decision)
+        return decision
+
+    async def chance(self, key: str, decide: Callable[[], D | None]) -> D | None:
+        """A decision that depends on clock, money or people: past the end of the log only."""
+        if self.replaying:
+            if self._log[self._cursor].key != key:
+                return None
+            return cast(D, self._recorded(key, None))
+        decision = decide()
+        if decision is not None:
+            await self._append(key, decision)
+        return decision
+
+    def ahead(self, key: str) -> bool:
+        """True if the next decision on record has this key."""
+        return self.replaying and self._log[self._cursor].key == key
+
+    def _recorded(self, key: str, decide: Callable[[], Decision | None] | None) -> Decision:
+        stored = self._log[self._cursor]
+        if stored.key != key:
+            raise Diverged(f"decision {stored.seq} on record is {stored.key!r}, the run asks for {key!r}")
+        decision = from_record(stored.body)
+        if self._verify and decide is not None and decide() != decision:
+            raise Diverged(f"decision {stored.seq} ({key}) comes out differently when it is made again")
+        self._cursor += 1
+        self._observe(decision)
+        return decision
+
+    async def _append(self, key: str, decision: Decision) -> None:
+        body = to_record(decision)
+        link = chain(self._chain, key, body)
+        await self._book.decide(StoredDecision(len(self._log), key, body, link, elapsed=self.elapsed))
+        self._log.append(StoredDecision(len(self._log), key, body, link))
+        self._chain = link
+        self._cursor += 1
+        self._observe(decision)
+
+
+def verify_chain(run_id: str, log: Sequence[StoredDecision]) -> None:
+    """Raises Diverged at the first decision whose place or digest is not what the log before it implies."""
+    link = run_id
+    for position, stored in enumerate(log):
+        if stored.seq != position:
+            raise Diverged(f"decision {position} is missing: the log goes on with {stored.seq}")
+        link = chain(link, stored.key, stored.body)
+        if link != stored.chain:
+            raise Diverged(f"decision {position} ({stored.key}) was changed after it was written")

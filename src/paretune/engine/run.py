@@ -1,0 +1,224 @@
+"""One run: start, resume, pause, cancel, finish."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from paretune.algorithms.finish import Contender, Finish
+from paretune.algorithms.gepa import Gepa, Ports
+from paretune.algorithms.stops import closing_rollouts
+from paretune.core import events
+from paretune.core.budget import Ledger
+from paretune.core.candidate import Candidate
+from paretune.core.errors import BudgetExceeded, Cancelled, FailureKind, Paused, RunFailed
+from paretune.core.rollout import Usage
+from paretune.engine.job import Job, split_digests
+from paretune.engine.proposals import Proposals
+from paretune.engine.record import Diverged, Observer, RunRecord
+from paretune.evaluate.evaluator import Evaluator
+from paretune.evaluate.executors import Executor
+from paretune.evaluate.health import Health
+from paretune.propose.base import Packet, Proposer
+from paretune.store.base import Attempt, Store
+from paretune.store.book import RunBook
+
+DRAIN_SECONDS = 10.0
+WISH_EVERY_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class Live:
+    """What may be looked at while the run works."""
+
+    ledger: Ledger
+    record: RunRecord
+    evaluator: Evaluator
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How to follow a run: told every decision, and handed the live counters once."""
+
+    decision: Observer = lambda decision: None
+    live: Callable[[Live], None] = lambda live: None
+
+
+@dataclass(slots=True)
+class Runner:
+    """Carries one job to its end, from wherever its record stands.
+
+    `stop` may be set from a signal handler: the run then rests as after `pause`. `clock` gives the
+    seconds that a time limit is measured in.
+    """
+
+    store: Store
+    run_id: str
+    job: Job
+    executor: Executor
+    proposer: Proposer
+    watch: Watch = Watch()
+    verify: bool = False
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    clock: Callable[[], float] = time.monotonic
+
+    async def run(self) -> Candidate:
+        """The best candidate. Raises RunFailed, Paused or Cancelled; the status is on record by then."""
+        book = RunBook(self.store, self.run_id, now=_now)
+        try:
+            return await self._guarded(book)
+        finally:
+            await book.close()
+
+    async def _guarded(self, book: RunBook) -> Candidate:
+        await book.status("running", clear_wish=True)
+        try:
+            best = await self._session(book)
+        except Paused as rest:
+            await book.status("paused", str(rest), clear_wish=True)
+            raise
+        except Cancelled as end:
+            await book.status("cancelled", str(end), clear_wish=True)
+            raise
+        except BudgetExceeded as empty:
+            failure = RunFailed("the budget ended before the closing evaluation", str(empty))
+            await book.status("failed", str(failure), clear_wish=True)
+            raise failure from empty
+        except RunFailed as failure:
+            await book.status("failed", str(failure), clear_wish=True)
+            raise
+        except Exception as error:
+            await book.status("failed", f"{type(error).__name__}: {error}", clear_wish=True)
+            raise
+        await book.status("succeeded", clear_wish=True)
+        return best
+
+    async def _session(self, book: RunBook) -> Candidate:
+        ledger = Ledger(self.job.limits)
+        restore(ledger, await book.lose_unfinished())
+        log = self.store.decisions(self.run_id)
+        self._forget_unread_failures(len(log))
+        record = RunRecord(book, log, clock=self.clock, observe=self.watch.decision, verify=self.verify)
+        evaluator = Evaluator(
+            book,
+            ledger,
+            self.executor,
+            self.job.identity,
+            queue=self.job.queue,
+            health=Health(self.job.tolerance),
+            price=lambda: self.job.prices.rollout or 0.0,
+            decided=lambda: record.decided,
+        )
+        proposals = Proposals(book, ledger, self.proposer, price=self._price)
+        self.watch.live(Live(ledger, record, evaluator))
+        search = asyncio.create_task(self._search(ledger, record, evaluator, proposals))
+        watcher = asyncio.create_task(self._wishes(book))
+        try:
+            await asyncio.wait({search, watcher}, return_when=asyncio.FIRST_COMPLETED)
+            if not search.done():
+                await evaluator.drain(DRAIN_SECONDS)
+                await asyncio.wait({search}, timeout=DRAIN_SECONDS)  # a proposal that is out comes home too
+                search.cancel()
+                (end,) = await asyncio.gather(search, return_exceptions=True)
+                if isinstance(end, BaseException):
+                    watcher.result()
+            return search.result()
+        finally:
+            search.cancel()
+            watcher.cancel()
+            await asyncio.gather(search, watcher, return_exceptions=True)
+            await evaluator.drain(DRAIN_SECONDS)
+
+    async def _search(
+        self, ledger: Ledger, record: RunRecord, evaluator: Evaluator, proposals: Proposals
+    ) -> Candidate:
+        job = self.job
+        started = await record.step(
+            "start",
+            lambda: events.RunStarted(
+                job=job.digest,
+                seed=job.settings.seed,
+                candidate=job.seed.id,
+                splits=split_digests(job.splits),
+            ),
+        )
+        if started.job != job.digest:
+            raise Diverged(f"{self.run_id} was begun with another job; go on with the one it was begun with")
+        ports = Ports(
+            evaluator, proposals, record, ledger, lambda step: self._live_stop(step, ledger, record)
+        )
+        gepa = Gepa(job.splits, job.surface, job.settings, ports)
+        pool = await gepa.run(job.seed)
+        contenders = [Contender(member.candidate, member.mean) for member in pool.ranked()]
+        contenders += [Contender(candidate, None) for candidate in gepa.deferred]
+        finish = Finish(job.splits, evaluator, record, ledger)
+        best = await finish.best(contenders, job.settings.finalists)
+        test = await finish.report(job.seed, best, job.noise_replicates)
+        await record.step("finish", lambda: events.RunFinished(best=best.id, test=test))
+        return best
+
+    def _live_stop(self, step: int, ledger: Ledger, record: RunRecord) -> events.SearchEnded | None:
+        """Time, tokens and money: asked once per new step, with the price of a step and the end kept back."""
+        limits = self.job.limits
+        if limits.seconds is not None and record.elapsed >= limits.seconds:
+            return _ended(step, "time", f"{record.elapsed:.0f} s of {limits.seconds:g} s")
+        if limits.tokens is not None and ledger.tokens >= limits.tokens:
+            return _ended(step, "tokens", f"{ledger.tokens} of {limits.tokens} tokens")
+        if limits.cost_usd is not None:
+            splits, settings = self.job.splits, self.job.settings
+            gate = max(2 * settings.minibatch_size, settings.merge_gate_size)
+            closing = closing_rollouts(splits, settings.finalists)
+            closing += self.job.noise_replicates * len(splits.test)
+            rollouts = gate + len(splits.pareto) + closing
+            price = rollouts * (self.job.prices.rollout or 0.0) + (self.job.prices.proposal or 0.0)
+            if ledger.cost_usd + price > limits.cost_usd:
+                return _ended(step, "cost_usd", f"${ledger.cost_usd:.4f} of ${limits.cost_usd:g} spent")
+        return None
+
+    def _price(self, packet: Packet) -> float:
+        return self.job.prices.proposal or 0.0
+
+    def _forget_unread_failures(self, decided: int) -> None:
+        """Failures that no decision has read are asked again; read ones are part of the record."""
+        known = self.store.facts(self.store.drawn(self.run_id), self.run_id)
+        unread = [f.key for f in known.values() if f.kind == "failure" and f.body["after"] >= decided]
+        if unread:
+            self.store.forget_failures(self.run_id, unread)
+
+    async def _wishes(self, book: RunBook) -> None:
+        """Returns by raising Paused or Cancelled once somebody asked for it."""
+        while True:
+            try:
+                await asyncio.wait_for(self.stop.wait(), WISH_EVERY_SECONDS)
+            except TimeoutError:
+                wish = (await book.run()).wish
+                if wish == "cancel":
+                    raise Cancelled("cancelled on request") from None
+                if wish == "pause":
+                    raise Paused("paused on request") from None
+            else:
+                raise Paused("interrupted")
+
+
+def restore(ledger: Ledger, attempts: list[Attempt]) -> None:
+    """Book what earlier sessions of the run paid, failed and lost."""
+    for attempt in attempts:
+        begun, ended = attempt.begun, attempt.ended
+        if ended is None or ended.outcome == "lost":
+            ledger.lose(begun.id, begun.role, begun.reserved_usd)
+        elif ended.outcome == "failed":
+            ledger.give_up(begun.id, begun.role, FailureKind(ended.failure), begun.reserved_usd)
+        else:
+            usage = Usage(ended.prompt_tokens, ended.completion_tokens, ended.cost_usd)
+            ledger.settle(begun.id, begun.role, usage, ended.seconds)
+
+
+def _ended(step: int, reason: str, detail: str) -> events.SearchEnded:
+    return events.SearchEnded(step=step, reason=reason, detail=detail)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,124 @@
+"""Executors: who really runs a rollout."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from paretune.container.client import ContainerClient
+from paretune.container.messages import Message, RolloutCall
+from paretune.core.canonical import JsonValue
+from paretune.core.errors import AttemptFailed, FailureKind
+from paretune.core.rollout import Answer, RolloutRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """One rollout on its way out. `rollout_id` stays the same when the call is repeated."""
+
+    request: RolloutRequest
+    rollout_id: str
+    run_id: str
+
+
+class Executor(Protocol):
+    """Runs a batch of rollouts; a failed one is returned, in its place, not raised."""
+
+    async def run(self, batch: Sequence[Dispatch]) -> list[Answer | AttemptFailed]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerExecutor:
+    """Rollouts over HTTP, one call each. `as_candidate`: the texts are fields of the container's program."""
+
+    client: ContainerClient
+    messages: tuple[Message, ...] = ()
+    policy: Mapping[str, JsonValue] | None = None
+    env_name: str = ""
+    env_config: Mapping[str, JsonValue] | None = None
+    as_candidate: bool = True
+
+    async def run(self, batch: Sequence[Dispatch]) -> list[Answer | AttemptFailed]:
+        return list(await asyncio.gather(*(self._one(dispatch) for dispatch in batch)))
+
+    async def _one(self, dispatch: Dispatch) -> Answer | AttemptFailed:
+        candidate = dispatch.request.candidate
+        call = RolloutCall(
+            rollout_id=dispatch.rollout_id,
+            run_id=dispatch.run_id,
+            candidate_id=candidate.id,
+            components=candidate.components,
+            example_data=dispatch.request.example.data,
+            messages=self.messages,
+            policy=self.policy or {},
+            env_name=self.env_name,
+            env_config=self.env_config or {},
+            as_candidate=self.as_candidate,
+        )
+        began = time.monotonic()
+        try:
+            answer = await self.client.rollout(call)
+        except AttemptFailed as error:
+            return error
+        return replace(answer, seconds=time.monotonic() - began)
+
+
+Scorer = Callable[[Mapping[str, str], Mapping[str, JsonValue]], Any]
+"""`(components, example data)` -> reward, or (reward, side information), or Answer; may be async."""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionExecutor:
+    """Rollouts by a Python function of this process; a plain function runs in a thread."""
+
+    score: Scorer
+
+    async def run(self, batch: Sequence[Dispatch]) -> list[Answer | AttemptFailed]:
+        return list(await asyncio.gather(*(self._one(dispatch) for dispatch in batch)))
+
+    async def _one(self, dispatch: Dispatch) -> Answer | AttemptFailed:
+        request = dispatch.request
+        began = time.monotonic()
+        try:
+            if inspect.iscoroutinefunction(self.score):
+                value = await self.score(request.candidate.components, request.example.data)
+            else:
+                value = await asyncio.to_thread(
+                    self.score, request.candidate.components, request.example.data
+                )
+            if isinstance(value, Awaitable):
+                value = await value
+            return replace(as_answer(value), seconds=time.monotonic() - began)
+        except AttemptFailed as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - user code may raise anything; it becomes a typed failure
+            message = f"{type(error).__name__}: {error}"
+            return AttemptFailed(FailureKind.EVALUATOR_RAISED, message)
+
+
+def as_answer(value: Any) -> Answer:
+    """An Answer from what a Python evaluator may return. Raises AttemptFailed(BAD_REWARD)."""
+    if isinstance(value, Answer):
+        return value
+    reward, side = value if isinstance(value, tuple) and len(value) == 2 else (value, {})
+    if isinstance(reward, bool) or not isinstance(reward, int | float):
+        raise AttemptFailed(
+            FailureKind.BAD_REWARD, f"the evaluator returned {type(reward).__name__}, not a number"
+        )
+    texts = {k.lower(): str(v) for k, v in side.items()}
+    objectives = {str(k): float(v) for k, v in side.get("scores", {}).items()}
+    try:
+        return Answer(
+            float(reward),
+            objectives=objectives,
+            input=texts.get("input", ""),
+            output=texts.get("output", ""),
+            expected=texts.get("expected", ""),
+            feedback=texts.get("feedback", ""),
+        )
+    except ValueError as error:
+        raise AttemptFailed(FailureKind.BAD_REWARD, str(error)) from error

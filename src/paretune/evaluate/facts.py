@@ -1,0 +1,96 @@
+"""How rollouts are written down as facts, and read back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from paretune.core.canonical import JsonValue
+from paretune.core.errors import FailureKind
+from paretune.core.example import Split
+from paretune.core.rollout import Answer, Failure, Identity, Outcome, Rollout, RolloutKey, Usage
+from paretune.store.base import Fact
+
+ROLLOUT_VERSION = 1
+
+
+def rollout_fact(rollout: Rollout) -> Fact:
+    """The paid result; the time it took stands beside the body, which is canonical."""
+    answer = rollout.answer
+    body: dict[str, JsonValue] = {
+        "version": ROLLOUT_VERSION,
+        "key": _key_record(rollout.key),
+        "reward": answer.reward,
+        "objectives": dict(answer.objectives),
+        "feedback": answer.feedback,
+        "input": answer.input,
+        "output": answer.output,
+        "expected": answer.expected,
+        "trace": answer.trace,
+        "usage": {
+            "prompt_tokens": answer.usage.prompt_tokens,
+            "completion_tokens": answer.usage.completion_tokens,
+            "cost_usd": answer.usage.cost_usd,
+        },
+    }
+    return Fact(rollout.key.id, "rollout", body, seconds=answer.seconds)
+
+
+def failure_fact(failure: Failure, *, after: int) -> Fact:
+    """A failure, good for this run only. `after` is the number of decisions at the time."""
+    body: dict[str, JsonValue] = {
+        "version": ROLLOUT_VERSION,
+        "key": _key_record(failure.key),
+        "failure": failure.kind.value,
+        "message": failure.message,
+        "attempts": failure.attempts,
+        "after": after,
+    }
+    return Fact(failure.key.id, "failure", body)
+
+
+def outcome(fact: Fact) -> Outcome:
+    """The outcome in this fact. Raises ValueError if it is of another kind or a newer version."""
+    body = fact.body
+    if fact.kind not in ("rollout", "failure") or body["version"] > ROLLOUT_VERSION:
+        raise ValueError(f"fact {fact.key} is a {fact.kind} of version {body.get('version')}")
+    key = _key(body["key"])
+    if fact.kind == "failure":
+        return Failure(key, FailureKind(body["failure"]), body["message"], body["attempts"])
+    answer = Answer(
+        reward=body["reward"],
+        objectives=body["objectives"],
+        feedback=body["feedback"],
+        input=body["input"],
+        output=body["output"],
+        expected=body["expected"],
+        trace=body["trace"],
+        usage=Usage(**body["usage"]),
+        seconds=fact.seconds,
+    )
+    return Rollout(key, answer)
+
+
+def priced(usage: Usage, reserved_usd: float) -> Usage:
+    """What to book for a call: one that does not say what it cost is booked at the price reserved for it."""
+    if usage.cost_usd is not None or not reserved_usd:
+        return usage
+    return replace(usage, cost_usd=reserved_usd)
+
+
+def _key_record(key: RolloutKey) -> dict[str, JsonValue]:
+    who = key.identity
+    return {
+        "candidate": key.candidate,
+        "example": key.example,
+        "split": key.split.value,
+        "replicate": key.replicate,
+        "identity": {"task": who.task, "evaluator": who.evaluator, "policy": who.policy},
+    }
+
+
+def _key(record: dict[str, Any]) -> RolloutKey:
+    identity = Identity(**record["identity"])
+    return RolloutKey(
+        record["candidate"], record["example"], Split(record["split"]), record["replicate"], identity
+    )

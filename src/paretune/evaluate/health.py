@@ -1,0 +1,44 @@
+"""How many failures a run stands before it stops and says why."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+from paretune.core.errors import FailureKind, RunFailed
+from paretune.core.rollout import Failure, Outcome
+
+
+@dataclass(slots=True)
+class Health:
+    """Watches the newest outcomes that were really asked for.
+
+    Trips when more than `tolerance` of at least `least` outcomes (at most `window`) failed, and at
+    once on a failure that would only repeat itself for every rollout (a wrong key).
+    """
+
+    tolerance: float = 0.25
+    least: int = 8
+    window: int = 32
+    _recent: deque[Failure | None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._recent = deque(maxlen=self.window)
+
+    def observe(self, outcome: Outcome) -> None:
+        """Raises RunFailed when the run should not go on."""
+        failure = outcome if isinstance(outcome, Failure) else None
+        self._recent.append(failure)
+        if failure and failure.kind is FailureKind.UNAUTHORISED:
+            raise RunFailed("the task refuses the key", failure.message)
+        failures = [f for f in self._recent if f]
+        if len(self._recent) >= self.least and len(failures) > self.tolerance * len(self._recent):
+            raise RunFailed(
+                f"{len(failures)} of the last {len(self._recent)} rollouts failed", _commonest(failures)
+            )
+
+
+def _commonest(failures: list[Failure]) -> str:
+    kind, count = Counter(f.kind for f in failures).most_common(1)[0]
+    message = next(f.message for f in reversed(failures) if f.kind is kind)
+    return f"{kind.value} ({count} times), for example: {message}"

@@ -1,0 +1,103 @@
+"""What a proposer sees (packet) and gives back (proposal)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from paretune.core.candidate import Candidate
+from paretune.core.canonical import JsonValue
+from paretune.core.example import ExampleId
+from paretune.core.rollout import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One rollout of the parent on a training example, as the proposer may see it.
+
+    All of it comes from the `reflect` split. Texts are empty when the task did not reveal them.
+    `perfect` marks a reward at or above the run's perfect score: a pass beside the failures.
+    """
+
+    example: ExampleId
+    reward: float
+    perfect: bool
+    input: str = ""
+    output: str = ""
+    expected: str = ""
+    feedback: str = ""
+    objectives: Mapping[str, float] = field(default_factory=dict)
+    trace: JsonValue = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """An earlier proposal from this parent that was turned down, and why."""
+
+    components: Mapping[str, str]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """The rules of the text being edited.
+
+    `placeholders` maps a component to the `{names}` that must survive in it. `max_tokens` limits a
+    whole candidate (None: no limit). `roles` maps a component to its message role, when it has one.
+    """
+
+    placeholders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    roles: Mapping[str, str] = field(default_factory=dict)
+    max_tokens: int | None = None
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """Everything a proposer sees, in one place.
+
+    `targets` names the components to edit. `evidence` holds the minibatch, failures and passes;
+    `examples` holds further known rollouts of the parent's line on the `reflect` split (for
+    demonstrations and for shapes of answers). `grandparent` is the parent's own parent, None for the
+    seed. `rejected` are earlier proposals from this parent. `draw` names the random stream.
+    """
+
+    parent: Candidate
+    targets: tuple[str, ...]
+    evidence: tuple[Evidence, ...]
+    surface: Surface
+    grandparent: Candidate | None = None
+    examples: tuple[Evidence, ...] = ()
+    rejected: tuple[Tried, ...] = ()
+    draw: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """New texts for some components, why, and what asking for them cost.
+
+    `demonstrations` names the training examples that the texts quote on purpose; the copy guard
+    exempts exactly those.
+    """
+
+    components: Mapping[str, str]
+    rationale: str = ""
+    demonstrations: tuple[ExampleId, ...] = ()
+    usage: Usage = Usage()
+    transcript: JsonValue = None
+
+
+class Proposer(Protocol):
+    """Writes a better candidate from a parent and the evidence of its failures.
+
+    Raises `paretune.core.errors.AttemptFailed` when the call can be tried again, and
+    `paretune.propose.guards.Rejected` when the answer is unusable.
+    """
+
+    @property
+    def identity(self) -> str:
+        """Names model, prompt and version: equal identities give exchangeable answers."""
+        ...
+
+    async def propose(self, packet: Packet) -> Proposal: ...

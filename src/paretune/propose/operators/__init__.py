@@ -1,0 +1,113 @@
+"""The proposer that needs no model: it diagnoses how rollouts fail and applies edits made for that failure.
+
+It knows nothing of any task. What it writes about one comes from the parent's own text and from training
+examples: the shape of their answers, words beside the right one, and the examples themselves.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Mapping
+
+from paretune.core.canonical import stream
+from paretune.core.rollout import Usage
+from paretune.propose.base import Packet, Proposal
+from paretune.propose.guards import Reason, Rejected
+from paretune.propose.operators.diagnosis import Symptom, symptoms, told
+from paretune.propose.operators.edits import OPERATORS, Desk, Edit, desk_of, quoted
+from paretune.propose.operators.layout import Layout
+from paretune.propose.operators.shapes import induce
+
+__all__ = ["OperatorProposer"]
+
+SECOND_EDIT = 0.5
+"""Chance that a second edit, of another kind, is made in the same proposal."""
+
+WEIGHTS: Mapping[Symptom, Mapping[str, float]] = {
+    Symptom.EMPTY: {"cue": 3, "demonstrate": 2, "constrain": 1, "move_question": 1},
+    Symptom.REFUSES: {"demonstrate": 3, "cue": 2, "move_question": 1, "constrain": 1},
+    Symptom.BURIED: {"constrain": 3, "cue": 3, "demonstrate": 2, "move_question": 1},
+    Symptom.WORDY: {"constrain": 3, "cue": 3, "demonstrate": 2, "move_question": 1},
+    Symptom.FORMAT: {"constrain": 3, "demonstrate": 3, "cue": 1},
+    Symptom.OUTSIDE: {"constrain": 4, "demonstrate": 2, "cue": 1},
+    Symptom.FIELD: {"demonstrate": 4, "define_field": 2, "cue": 2, "move_question": 1},
+    Symptom.WRONG: {"demonstrate": 3, "cue": 2, "move_question": 1, "define_field": 1, "shorten": 1},
+}
+"""How likely each kind of edit is, for one failure with this symptom; any kind keeps a small chance."""
+
+BASE = 0.2
+
+
+class OperatorProposer:
+    """Pure and free: the same packet always gets the same proposal. Raises Rejected(NO_IDEA) at the end."""
+
+    identity = "operators/1"
+
+    async def propose(self, packet: Packet) -> Proposal:
+        known = (*packet.evidence, *packet.examples)
+        shape = induce([one.expected for one in known])
+        desk = desk_of(packet.parent.components, packet.targets, shape, known)
+        counts = symptoms(packet.evidence, shape)
+        rng = stream(0, "operators", packet.draw)
+        for edit in _ideas(desk, counts, rng):
+            layouts = {**desk.layouts, **edit.layouts}
+            texts = {name: layout.render() for name, layout in edit.layouts.items()}
+            if _is_new(texts, packet):
+                return Proposal(
+                    components=texts,
+                    rationale=edit.why,
+                    demonstrations=quoted(layouts, known),
+                    usage=Usage(cost_usd=0.0),
+                    transcript={"symptoms": told(counts), "shape": shape.line if shape else ""},
+                )
+        raise Rejected(Reason.NO_IDEA, "every edit was tried from this parent", Usage(cost_usd=0.0))
+
+
+def _ideas(desk: Desk, counts: Counter[Symptom], rng: random.Random) -> list[Edit]:
+    """All edits that apply, the likelier ones earlier; some with a second edit on top."""
+    weights = _weights(counts)
+    edits = [(name, edit) for name, operator in OPERATORS.items() for edit in operator(desk, rng)]
+    order = sorted(edits, key=lambda item: -(rng.random() ** (1.0 / weights[item[0]])))
+    return [
+        combined for name, edit in order for combined in _perhaps_with_second(name, edit, desk, weights, rng)
+    ]
+
+
+def _weights(counts: Counter[Symptom]) -> dict[str, float]:
+    weights = dict.fromkeys(OPERATORS, BASE)
+    for symptom, count in counts.items():
+        for name, weight in WEIGHTS[symptom].items():
+            weights[name] += weight * count / counts.total()
+    return weights
+
+
+def _perhaps_with_second(
+    name: str, edit: Edit, desk: Desk, weights: Mapping[str, float], rng: random.Random
+) -> list[Edit]:
+    """The edit alone, or first with an edit of another kind on top of it."""
+    if rng.random() >= SECOND_EDIT:
+        return [edit]
+    others = [other for other in OPERATORS if other != name]
+    other = rng.choices(others, weights=[weights[o] for o in others])[0]
+    after = _after(desk, edit)
+    seconds = list(OPERATORS[other](after, rng))
+    if not seconds:
+        return [edit]
+    second = rng.choice(seconds)
+    return [Edit({**edit.layouts, **second.layouts}, f"{edit.why}; {second.why}"), edit]
+
+
+def _after(desk: Desk, edit: Edit) -> Desk:
+    layouts: dict[str, Layout] = {**desk.layouts, **edit.layouts}
+    return Desk(layouts, desk.ask, desk.tell, desk.shape, desk.solved, desk.failures)
+
+
+def _is_new(texts: Mapping[str, str], packet: Packet) -> bool:
+    """Neither the parent's own texts nor those of a proposal that was turned down, and never empty."""
+    whole = {**packet.parent.components, **texts}
+    if any(not text.strip() for text in texts.values()):
+        return False
+    if whole == dict(packet.parent.components):
+        return False
+    return all({**packet.parent.components, **tried.components} != whole for tried in packet.rejected)

@@ -1,0 +1,205 @@
+"""The edits: each makes new texts for a failure it is made for. No words about any task are in here."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from paretune.core.example import ExampleId
+from paretune.propose.base import Evidence
+from paretune.propose.operators.fields import telling_words
+from paretune.propose.operators.layout import Demonstration, Layout, read_layout
+from paretune.propose.operators.shapes import Shape
+
+MOST_DEMONSTRATIONS = 6
+LONGEST_GIVEN = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the edits work on: the components that may be edited, in the parent's order, read as layouts.
+
+    `ask` names the component with the placeholders (where the question is put), `tell` the one without
+    (standing instructions); either may be missing.
+    """
+
+    layouts: Mapping[str, Layout]
+    ask: str | None
+    tell: str | None
+    shape: Shape | None
+    solved: tuple[Evidence, ...]
+    failures: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """New layouts for some components; why; and the training examples that they now quote."""
+
+    layouts: Mapping[str, Layout]
+    why: str
+
+
+Operator = Callable[[Desk, random.Random], Iterator[Edit]]
+
+
+def constrain(desk: Desk, rng: random.Random) -> Iterator[Edit]:
+    """Ask for nothing but an answer of the right shape; in the question, or as a standing instruction."""
+    line = desk.shape.line if desk.shape else "Answer as briefly as you can, without an introduction."
+    for name in (desk.ask, desk.tell):
+        if name and line not in desk.layouts[name].prose:
+            layout = desk.layouts[name]
+            kept = _without_own_lines(layout.prose)
+            yield Edit(
+                {name: layout.with_prose(f"{kept} {line}")}, f"asks for the shape of the answers in {name}"
+            )
+    if desk.tell and desk.layouts[desk.tell].prose != line:
+        yield Edit({desk.tell: desk.layouts[desk.tell].with_prose(line)}, f"{desk.tell} says the shape alone")
+
+
+def cue(desk: Desk, rng: random.Random) -> Iterator[Edit]:
+    """Label what is given and end with a cue for the answer; the question before or behind it."""
+    if not desk.ask:
+        return
+    layout = desk.layouts[desk.ask]
+    for after in (False, True):
+        new = replace(layout, labelled=True, after=after)
+        if new != layout:
+            yield Edit(
+                {desk.ask: new},
+                f"labels what is given and cues the answer, question {'last' if after else 'first'}",
+            )
+
+
+def move_question(desk: Desk, rng: random.Random) -> Iterator[Edit]:
+    """The question becomes the standing instruction, and the message is left with what is given."""
+    if not (desk.ask and desk.tell):
+        return
+    ask, tell = desk.layouts[desk.ask], desk.layouts[desk.tell]
+    if not ask.prose:
+        return
+    moved = replace(ask, prose="", labelled=True)
+    yield Edit(
+        {desk.ask: moved, desk.tell: tell.with_prose(ask.prose)}, "moves the question to the instructions"
+    )
+    both = tell.with_prose(f"{tell.prose} {ask.prose}")
+    yield Edit({desk.ask: moved, desk.tell: both}, "adds the question to the instructions")
+
+
+def demonstrate(desk: Desk, rng: random.Random) -> Iterator[Edit]:
+    """Show solved training examples: some at once, one more, others, fewer."""
+    for name in (desk.ask, desk.tell):
+        if not name:
+            continue
+        layout = desk.layouts[name]
+        shown = {d.given for d in layout.demonstrations}
+        fresh = [d for d in map(_demonstration, _varied(desk.solved, rng)) if d and d.given not in shown]
+        room = MOST_DEMONSTRATIONS - len(shown)
+        for count in (1, 2, 4):
+            if count <= min(room, len(fresh)):
+                more = (*layout.demonstrations, *fresh[:count])
+                yield Edit({name: _showing(layout, more)}, f"shows {count} more solved examples in {name}")
+        if shown and fresh:
+            place = rng.randrange(len(shown))
+            swapped = (*layout.demonstrations[:place], fresh[0], *layout.demonstrations[place + 1 :])
+            yield Edit({name: _showing(layout, swapped)}, f"swaps a solved example in {name}")
+        if len(shown) > 1:
+            place = rng.randrange(len(shown))
+            fewer = (*layout.demonstrations[:place], *layout.demonstrations[place + 1 :])
+            yield Edit({name: _showing(layout, fewer)}, f"shows one solved example less in {name}")
+
+
+def define_field(desk: Desk, rng: random.Random) -> Iterator[Edit]:
+    """Say by which neighbours the right one is known among look-alikes, as counted in training."""
+    if not desk.shape:
+        return
+    near, off = telling_words((*desk.solved, *desk.failures), desk.shape)
+    lines = []
+    if near:
+        lines.append(f"The right one often stands next to: {', '.join(near)}.")
+    if off:
+        lines.append(f"Leave out any that stands next to: {', '.join(off)}.")
+    for name in (desk.ask, desk.tell):
+        if name and lines:
+            layout = desk.layouts[name]
+            prose = f"{_without_field_lines(layout.prose)} {' '.join(lines)}"
+            yield Edit({name: layout.with_prose(prose)}, f"says in {name} which of several is meant")
+
+
+def shorten(desk: Desk, rng: random.Random) -> Iterator[Edit]:
+    """Leave out a sentence, or all demonstrations."""
+    for name, layout in desk.layouts.items():
+        sentences = re.split(r"(?<=[.!?])\s+", layout.prose)
+        if len(sentences) > 1:
+            place = rng.randrange(len(sentences))
+            kept = " ".join(sentences[:place] + sentences[place + 1 :])
+            yield Edit({name: layout.with_prose(kept)}, f"leaves out a sentence of {name}")
+        if layout.demonstrations:
+            yield Edit(
+                {name: replace(layout, demonstrations=())}, f"leaves out the solved examples of {name}"
+            )
+
+
+OPERATORS: Mapping[str, Operator] = {
+    "constrain": constrain,
+    "cue": cue,
+    "move_question": move_question,
+    "demonstrate": demonstrate,
+    "define_field": define_field,
+    "shorten": shorten,
+}
+
+
+def quoted(layouts: Mapping[str, Layout], known: tuple[Evidence, ...]) -> tuple[ExampleId, ...]:
+    """Ids of the training examples that stand in these layouts as demonstrations."""
+    given = {d.given for layout in layouts.values() for d in layout.demonstrations}
+    return tuple(e.example for e in known if _one_line(e.input) in given)
+
+
+def desk_of(
+    components: Mapping[str, str], targets: tuple[str, ...], shape: Shape | None, known: tuple[Evidence, ...]
+) -> Desk:
+    """Read the editable components; those that cannot be taken apart are left out."""
+    read = {name: read_layout(text) for name, text in components.items() if name in targets}
+    layouts = {name: layout for name, layout in read.items() if layout is not None}
+    ask = next((name for name, layout in layouts.items() if layout.slots), None)
+    tell = next((name for name, layout in layouts.items() if not layout.slots), None)
+    solved = tuple(e for e in known if e.expected and e.input and len(e.input) <= LONGEST_GIVEN)
+    return Desk(layouts, ask, tell, shape, solved, tuple(e for e in known if not e.perfect))
+
+
+def _showing(layout: Layout, demonstrations: tuple[Demonstration, ...]) -> Layout:
+    """Demonstrations are read best with the same labels as what is given."""
+    return replace(layout, demonstrations=demonstrations, labelled=layout.labelled or bool(layout.slots))
+
+
+def _demonstration(evidence: Evidence) -> Demonstration | None:
+    given, answer = _one_line(evidence.input), _one_line(evidence.expected)
+    return Demonstration(given, answer) if given and answer and "{" not in given + answer else None
+
+
+def _varied(solved: tuple[Evidence, ...], rng: random.Random) -> list[Evidence]:
+    """A random order in which different answers come first, and failed examples before solved ones."""
+    order = list(solved)
+    rng.shuffle(order)
+    order.sort(key=lambda e: e.perfect)
+    seen: set[str] = set()
+    first = [e for e in order if not (e.expected in seen or seen.add(e.expected))]  # type: ignore[func-returns-value]
+    return first + [e for e in order if e not in first]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+_OWN = re.compile(r"\s*Answer (?:with|in|only|as)\b[^.]*\.(?: No other words\.)?")
+_FIELDS = re.compile(r"\s*(?:The right one often stands|Leave out any that stands) next to: [^.]*\.")
+
+
+def _without_own_lines(prose: str) -> str:
+    return _OWN.sub("", prose).strip()
+
+
+def _without_field_lines(prose: str) -> str:
+    return _FIELDS.sub("", prose).strip()

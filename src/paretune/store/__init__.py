@@ -1,0 +1,83 @@
+"""The store: runs with their facts, decisions and attempts, in memory, in a file or in PostgreSQL."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+
+from paretune.store.base import (
+    Attempt,
+    AttemptBegun,
+    AttemptEnded,
+    Draw,
+    Fact,
+    FactKind,
+    Role,
+    Run,
+    RunStatus,
+    StatusSet,
+    Store,
+    StoredDecision,
+    StoreError,
+    UnknownRun,
+    Wish,
+    Write,
+)
+from paretune.store.chain import chain
+from paretune.store.files import WORKSPACE, export_run, import_run
+from paretune.store.memory import MemoryStore
+from paretune.store.sql import SqlStore
+
+__all__ = [
+    "WORKSPACE",
+    "Attempt",
+    "AttemptBegun",
+    "AttemptEnded",
+    "Draw",
+    "Fact",
+    "FactKind",
+    "MemoryStore",
+    "Role",
+    "Run",
+    "RunStatus",
+    "SqlStore",
+    "StatusSet",
+    "Store",
+    "StoreError",
+    "StoredDecision",
+    "UnknownRun",
+    "Wish",
+    "Write",
+    "chain",
+    "export_run",
+    "import_run",
+    "new_run_id",
+    "open_store",
+]
+
+
+def open_store(place: Path | str | None = None) -> Store:
+    """The store at `place`: a file (made if it does not exist), a folder that holds a `workspace.sqlite`,
+    `:memory:`, or a PostgreSQL URL. Without one: `.paretune/workspace.sqlite` under the current folder.
+
+    Raises StoreError.
+    """
+    if place is None:
+        return SqlStore(Path(".paretune") / WORKSPACE)
+    if str(place) == ":memory:":
+        return MemoryStore()
+    if isinstance(place, str) and "://" in place:
+        return SqlStore(place)
+    path = Path(place)
+    if not path.is_dir():
+        return SqlStore(path)
+    if not (path / WORKSPACE).is_file():
+        raise StoreError(f"{path}: a folder without a {WORKSPACE}; name a file or the folder of an export")
+    return SqlStore(path / WORKSPACE)
+
+
+def new_run_id() -> str:
+    """`run_`, the time in UTC to the millisecond, and 8 random hexadecimal digits: later ids sort later."""
+    now = datetime.now(UTC)
+    return f"run_{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}_{secrets.token_hex(4)}"

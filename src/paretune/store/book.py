@@ -1,0 +1,138 @@
+"""A run's book: facts are looked up and kept, attempts booked, all committed in groups."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import uuid
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from paretune.core.errors import AttemptFailed
+from paretune.core.rollout import Usage
+from paretune.store.base import (
+    Attempt,
+    AttemptBegun,
+    AttemptEnded,
+    Draw,
+    Fact,
+    Role,
+    Run,
+    RunStatus,
+    StatusSet,
+    Store,
+    StoredDecision,
+    Write,
+)
+
+
+class RunBook:
+    """The only way by which a run writes. What a call returns from is on disk.
+
+    Writes gather while a group is being committed, so that many rollouts share one disk flush.
+    `now` gives the time as ISO text; it is written beside the facts and never read back.
+    """
+
+    def __init__(self, store: Store, run_id: str, *, now: Callable[[], str]) -> None:
+        self.store = store
+        self.run_id = run_id
+        self._now = now
+        self._pending: list[Write] = []
+        self._waiting: asyncio.Future[None] | None = None
+        self._writer: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="paretune-store")
+        self._session = uuid.uuid4().hex[:8]
+        self._numbers = itertools.count(1)
+
+    async def write(self, *writes: Write) -> None:
+        """Returns once all of them are durable. Raises StoreError as the store does."""
+        if self._waiting is None:
+            self._waiting = asyncio.get_running_loop().create_future()
+        self._pending.extend(writes)
+        durable = self._waiting
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._commit_groups())
+        await asyncio.shield(durable)
+
+    async def _commit_groups(self) -> None:
+        while self._pending and self._waiting is not None:
+            group, done = self._pending, self._waiting
+            self._pending, self._waiting = [], None
+            try:
+                await self._off_loop(self.store.commit, self.run_id, group)
+            except Exception as error:  # noqa: BLE001 - handed to every writer of the group
+                done.set_exception(error)
+                done.exception()
+            else:
+                done.set_result(None)
+
+    async def _off_loop(self, call: Callable[..., object], *arguments: object) -> object:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
+
+    async def known(self, keys: Iterable[str]) -> dict[str, Fact]:
+        """Those of `keys` that have a fact this run may use, its own failures included."""
+        wanted = list(dict.fromkeys(keys))
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread, self.store.facts, wanted, self.run_id
+        )
+
+    async def draw(self, keys: Iterable[str]) -> None:
+        """Note that the run uses these facts."""
+        await self.write(*(Draw(key) for key in keys))
+
+    async def begin(self, key: str, role: Role, number: int, reserved_usd: float) -> str:
+        """Book an attempt before its call goes out; returns its id."""
+        attempt = f"a_{self._session}_{next(self._numbers)}"
+        await self.write(AttemptBegun(attempt, key, role, number, reserved_usd, self._now()))
+        return attempt
+
+    async def done(self, attempt: str, fact: Fact, usage: Usage) -> None:
+        """The attempt's result and its end, in one transaction."""
+        kept = replace(fact, paid_by=self.run_id, at=self._now())
+        end = AttemptEnded(
+            attempt,
+            "done",
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            cost_usd=usage.cost_usd,
+            seconds=fact.seconds,
+            at=self._now(),
+        )
+        await self.write(kept, Draw(fact.key), end)
+
+    async def failed(self, attempt: str, error: AttemptFailed) -> None:
+        await self.write(
+            AttemptEnded(attempt, "failed", failure=error.kind, message=error.message, at=self._now())
+        )
+
+    async def keep_failure(self, fact: Fact) -> None:
+        """All attempts failed: the run (and no other) goes on without this result."""
+        await self.write(
+            replace(fact, scope=self.run_id, paid_by=self.run_id, at=self._now()), Draw(fact.key)
+        )
+
+    async def decide(self, decision: StoredDecision) -> None:
+        await self.write(replace(decision, at=self._now()))
+
+    async def status(self, status: RunStatus, detail: str = "", *, clear_wish: bool = False) -> None:
+        await self.write(StatusSet(status, detail, clear_wish))
+
+    async def run(self) -> Run:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self.store.run, self.run_id)
+
+    async def lose_unfinished(self) -> list[Attempt]:
+        """Book the attempts that a killed process left open as lost; returns all attempts of the run."""
+        attempts = await asyncio.get_running_loop().run_in_executor(
+            self._thread, self.store.attempts, self.run_id
+        )
+        open_ones = [attempt for attempt in attempts if attempt.ended is None]
+        if open_ones:
+            await self.write(*(AttemptEnded(a.begun.id, "lost", at=self._now()) for a in open_ones))
+        return [a if a.ended else Attempt(a.begun, AttemptEnded(a.begun.id, "lost")) for a in attempts]
+
+    async def close(self) -> None:
+        """Wait for what is being written, then let the thread go. The store stays open."""
+        if self._writer is not None:
+            await asyncio.gather(self._writer, return_exceptions=True)
+        self._thread.shutdown(wait=True)

@@ -1,0 +1,207 @@
+"""Where SQLite and PostgreSQL differ: opening, locking, inserting what is new, and what their errors mean."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Engine, QueuePool, Table, create_engine, event, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.sql.dml import Insert
+
+from paretune.store.base import StoreError
+
+ADVICE = {
+    sqlite3.SQLITE_FULL: "the disk is full; free some space, then resume",
+    sqlite3.SQLITE_IOERR: "reading or writing failed; look for a full or failing disk, then resume",
+    sqlite3.SQLITE_BUSY: "locked by another process; wait for it or stop it, then try again",
+    sqlite3.SQLITE_LOCKED: "locked by another process; wait for it or stop it, then try again",
+    sqlite3.SQLITE_CORRUPT: "damaged; restore it from a copy or an export, or move it away",
+    sqlite3.SQLITE_NOTADB: "not a store, or damaged; name another file or move it away",
+    sqlite3.SQLITE_READONLY: "opened for reading only; copy it to a place where you may write",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened; check that it exists and that you may read and write there",
+    sqlite3.SQLITE_PERM: "you may not read or write it; check its owner and mode",
+}
+
+
+class Database(Protocol):
+    """One place that speaks SQL. `name` is what errors call it."""
+
+    name: str
+    engine: Engine
+    read_only: bool
+
+    def insert_new(self, table: Table) -> Insert:
+        """An INSERT that leaves rows alone that are there already."""
+        ...
+
+    def lock_schema(self, connection: Connection) -> None:
+        """Let nobody else create tables until this transaction ends."""
+        ...
+
+    def advice(self, error: BaseException) -> str:
+        """What is wrong and what to do."""
+        ...
+
+
+class SqliteFile:
+    """A file in WAL mode, every commit flushed to the disk. Made, with its folder, if it does not exist.
+
+    `patience` is how many seconds to wait for another process that writes. A file in a place where we may
+    not write is opened for reading.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False, patience: float = 30.0) -> None:
+        self.path = Path(os.path.abspath(path))
+        self.name = str(path)
+        self.patience = patience
+        with self._named():
+            if not read_only and not self.path.exists():
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            self.read_only = read_only or not _writable(self.path)
+            connection = self.connect()
+            try:
+                _refuse_code(connection)
+                if not self.read_only:
+                    _set_journal(connection, "WAL", patience)
+            finally:
+                connection.close()
+        self.engine = create_engine("sqlite://", creator=self.connect, poolclass=QueuePool)
+        event.listen(self.engine, "begin", _begin)
+
+    def connect(self) -> sqlite3.Connection:
+        uri = f"{self.path.as_uri()}?mode={'ro' if self.read_only else 'rw'}"
+        if self.read_only and not _unread_log(self.path):
+            uri += "&immutable=1"  # leaves no file behind, and needs no place for one
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=self.patience, isolation_level=None, check_same_thread=False
+        )
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
+
+    def insert_new(self, table: Table) -> Insert:
+        return sqlite.insert(table).on_conflict_do_nothing()
+
+    def lock_schema(self, connection: Connection) -> None:
+        """BEGIN IMMEDIATE holds everybody else off already."""
+
+    def advice(self, error: BaseException) -> str:
+        # The low byte is the primary code, the rest says more than we need.
+        code = getattr(error, "sqlite_errorcode", None)
+        known = ADVICE.get(code & 0xFF) if isinstance(code, int) else None
+        return f"{known or 'not a store that this program can read'} ({error})"
+
+    def as_single_file(self) -> None:
+        """Fold the log into the file, so that it can be copied and read anywhere. Call it after closing."""
+        with self._named():
+            connection = self.connect()
+            try:
+                _set_journal(connection, "DELETE", self.patience)
+            finally:
+                connection.close()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, StoreError) as error:
+            advice = error if isinstance(error, StoreError) else self.advice(error)
+            raise StoreError(f"{self.name}: {advice}") from error
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise StoreError(f"{self.name}: {ADVICE[sqlite3.SQLITE_FULL] if full else error}") from error
+
+
+class Postgres:
+    """A PostgreSQL database, by URL, for several machines."""
+
+    read_only = False
+
+    def __init__(self, url: str) -> None:
+        try:
+            parsed = make_url(url)
+            self.name = parsed.render_as_string(hide_password=True)
+            if parsed.drivername in ("postgres", "postgresql"):
+                parsed = parsed.set(drivername="postgresql+psycopg")
+            self.engine = create_engine(parsed, pool_pre_ping=True)
+        except ImportError as error:
+            raise StoreError(f"{self.name}: needs the Python package psycopg") from error
+        except ArgumentError as error:
+            raise StoreError("the store's URL is not one of a PostgreSQL database") from error
+
+    def insert_new(self, table: Table) -> Insert:
+        return postgresql.insert(table).on_conflict_do_nothing()
+
+    def lock_schema(self, connection: Connection) -> None:
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('paretune.schema'))"))
+
+    def advice(self, error: BaseException) -> str:
+        return f"the database did not do it; check that it runs and has space, then resume ({error})"
+
+
+def open_database(place: str | Path, *, read_only: bool, patience: float) -> Database:
+    if isinstance(place, str) and "://" in place:
+        if not place.startswith("postgres"):
+            raise StoreError("a store is a file or a PostgreSQL URL (postgresql://...)")
+        return Postgres(place)
+    return SqliteFile(Path(place), read_only=read_only, patience=patience)
+
+
+@contextmanager
+def told(database: Database) -> Iterator[None]:
+    """Turns the database's errors into StoreErrors that name it."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        cause: Any = error.orig if isinstance(error, DBAPIError) and error.orig else error
+        raise StoreError(f"{database.name}: {database.advice(cause)}") from error
+    except json.JSONDecodeError as error:
+        raise StoreError(f"{database.name}: {ADVICE[sqlite3.SQLITE_CORRUPT]} ({error})") from error
+
+
+def _begin(connection: Connection) -> None:
+    # The driver opens no transaction by itself. A writer takes the lock at once: a reader that turns
+    # writer half-way can be refused without any waiting.
+    writes = connection.get_execution_options().get("writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _writable(path: Path) -> bool:
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def _unread_log(path: Path) -> bool:
+    log = path.with_name(f"{path.name}-wal")
+    return log.exists() and log.stat().st_size > 0
+
+
+def _refuse_code(connection: sqlite3.Connection) -> None:
+    """A store has tables only; a file that brings views or triggers of its own is somebody else's."""
+    query = "SELECT name FROM sqlite_master WHERE type IN ('view', 'trigger') LIMIT 1"
+    if found := connection.execute(query).fetchone():
+        raise StoreError(f"not a store: it has a view or trigger {found[0]!r}; name another file")
+
+
+def _set_journal(connection: sqlite3.Connection, mode: str, patience: float) -> None:
+    """SQLite answers a change of journal with "locked" at once, however patient we are elsewhere."""
+    until = time.monotonic() + patience
+    while True:
+        try:
+            connection.execute(f"PRAGMA journal_mode={mode}")
+            return
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            if not busy or time.monotonic() > until:
+                raise
+        time.sleep(0.01)

@@ -1,0 +1,191 @@
+"""What each key of the job document did in this run, in words and numbers from its record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from paretune.core import events
+from paretune.views.run_view import RunView
+
+
+@dataclass(frozen=True, slots=True)
+class KeyEffect:
+    """One key, the value it had, and what came of it."""
+
+    key: str
+    value: Any
+    effect: str
+
+
+def key_effects(view: RunView) -> list[KeyEffect]:
+    """Every key of the stored document, in its order; empty for a run without a document."""
+    document = view.run.job.get("document", {}).get("prompt_learning", {})
+    effects = []
+    for key, value in _flatten(document):
+        explain = _EFFECTS.get(key)
+        effects.append(KeyEffect(key, value, explain(view) if explain else _HANDED_ON.get(key, "as given")))
+    return effects
+
+
+def _flatten(section: Any, path: str = "") -> list[tuple[str, Any]]:
+    if isinstance(section, dict):
+        if path in ("initial_prompt", "env_config", "gepa.env_config"):
+            return [(path, "...")]
+        return [
+            item
+            for key, value in section.items()
+            for item in _flatten(value, f"{path}.{key}" if path else key)
+        ]
+    if isinstance(section, list) and len(section) > 8:
+        return [(path, f"{len(section)} of them")]
+    return [(path, section)]
+
+
+def _budget(view: RunView) -> str:
+    spent = view.ledger.role("rollout")
+    paid = f"{len(view.ledger.drawn)} rollouts drawn"
+    if spent.reused:
+        paid += f", {spent.reused} of them known before"
+    return paid + (f", {spent.lost} attempts lost" if spent.lost else "")
+
+
+def _generations(view: RunView) -> str:
+    reached = max((row.generation for row in view.rows.values()), default=0)
+    return f"reached generation {reached}; ended by {view.ended.reason if view.ended else 'nothing yet'}"
+
+
+def _children(view: RunView) -> str:
+    return f"{_proposed(view)} children proposed in all"
+
+
+def _proposed(view: RunView) -> int:
+    return len(view.of_kind(events.ChildProposed)) + len(view.of_kind(events.ProposalRejected))
+
+
+def _initial(view: RunView) -> str:
+    zero = [row for row in view.rows.values() if row.generation == 0]
+    return (
+        f"generation 0 held the initial prompt and {len(zero) - 1} children; its share of the budget decided"
+    )
+
+
+def _gates(view: RunView) -> str:
+    gates = [d for d in view.decisions if isinstance(d, events.GateDecided)]
+    return f"{sum(g.passed for g in gates)} of {len(gates)} children passed their gate on that many examples"
+
+
+def _split(name: str) -> Callable[[RunView], str]:
+    def explain(view: RunView) -> str:
+        ids = view.splits[name]
+        scored = {example for _, example, _ in view.rollouts} & set(ids)
+        return f"{len(ids)} examples, {len(scored)} of them rolled out"
+
+    return explain
+
+
+def _train(view: RunView) -> str:
+    reflect, pareto = view.splits["reflect"], view.splits["pareto"]
+    if set(reflect) == set(pareto):
+        return f"all {len(pareto)} serve both the proposer and the frontier"
+    return f"{len(reflect)} shown to the proposer, {len(pareto)} kept for the frontier"
+
+
+def _finalists(view: RunView) -> str:
+    if view.chosen is None:
+        return "no choice yet"
+    return f"{len(view.chosen.means)} compared on {view.chosen.chosen_on}, the initial prompt among them"
+
+
+def _merges(view: RunView) -> str:
+    merges = [row for row in view.rows.values() if row.origin == "merge"]
+    return f"{len(merges)} children made by merging"
+
+
+def _components(view: RunView) -> str:
+    starts = [d for d in view.decisions if isinstance(d, events.StepStarted)]
+    several = sum(len(d.targets) > 1 for d in starts)
+    return f"{several} of {len(starts)} proposals edited more than one component"
+
+
+def _archive(view: RunView) -> str:
+    retired = len(view.of_kind(events.CandidateRetired))
+    kept = sum(row.mean is not None for row in view.rows.values()) - retired
+    return f"{kept} kept, {retired} left"
+
+
+def _patience(view: RunView) -> str:
+    stopped = view.ended is not None and view.ended.reason == "patience"
+    return "ended the search" if stopped else "never reached"
+
+
+def _money(view: RunView) -> str:
+    return f"${view.ledger.cost_usd:.4f} spent"
+
+
+def _length(view: RunView) -> str:
+    cut = [d for d in view.of_kind(events.ProposalRejected) if getattr(d, "reason", "") == "too_long"]
+    return f"{len(cut)} proposals were too long (length is an estimate, four characters a token)"
+
+
+def _proposer(view: RunView) -> str:
+    spent = view.ledger.role("proposal")
+    return f"{_proposed(view)} proposals, {spent.calls} calls, {spent.tokens} tokens"
+
+
+_EFFECTS: dict[str, Callable[[RunView], str]] = {
+    "gepa.rollout.budget": _budget,
+    "gepa.rollout.minibatch_size": _gates,
+    "gepa.evaluation.seeds": _train,
+    "gepa.evaluation.train_seeds": _train,
+    "gepa.evaluation.validation_seeds": _split("select"),
+    "gepa.evaluation.val_seeds": _split("select"),
+    "gepa.evaluation.test_pool": _split("test"),
+    "gepa.evaluation.validation_top_k": _finalists,
+    "gepa.population.initial_size": _initial,
+    "gepa.population.num_generations": _generations,
+    "gepa.population.children_per_generation": _children,
+    "gepa.population.crossover_rate": _merges,
+    "gepa.population.patience_generations": _patience,
+    "gepa.mutation.rate": _components,
+    "gepa.archive.size": _archive,
+    "gepa.archive.pareto_set_size": _train,
+    "gepa.archive.feedback_fraction": _train,
+    "gepa.token.max_limit": _length,
+    "gepa.token.max_spend_usd": _money,
+    "gepa.proposer_type": _proposer,
+    "termination_config.max_cost_usd": _money,
+    "termination_config.max_rollouts": _budget,
+}
+
+_HANDED_ON: dict[str, str] = {
+    "container.attempts": "tries of a call before it counts as failed",
+    "container.rollout_failure_rate_tolerance": "share of failed rollouts at which the run stops",
+    "container.timeout_seconds": "time for one try",
+    "gepa.evaluation.noise_replicates": "further rollouts of the initial prompt on the test split",
+    "gepa.perfect_reward": "a reward that leaves nothing to learn",
+    "gepa.preset": "which settings the search started from",
+    "proposer.temperature": "sent with each proposal",
+    "proposer.timeout_seconds": "time for one proposal",
+    "algorithm": "the search that ran",
+    "task_app_url": "where the rollouts went",
+    "task_app_api_key": "sent with each request, written nowhere",
+    "task_app_id": "part of what a rollout's result is remembered by",
+    "gepa.env_name": "sent with each rollout",
+    "gepa.rollout.max_concurrent": "rollouts in flight at most",
+    "gepa.proposer_effort": "names the proposer's model, unless an endpoint is configured",
+    "gepa.proposer_output_tokens": "the longest answer the proposer may give",
+    "gepa.population.selection_pressure": "exponent on frontier frequencies when parents are drawn",
+    "gepa.archive.pareto_eps": "scores closer than this tie",
+    "gepa.token.counting_model": "no tokenizer is installed: length is estimated",
+    "gepa.token.enforce_pattern_limit": "whether the length limit holds",
+    "gepa.frontier_type": "what the frontier is kept per",
+    "gepa.acceptance_criterion": "what a child must show at its gate",
+    "policy.model": "sent with each rollout",
+    "policy.provider": "sent with each rollout",
+    "policy.temperature": "sent with each rollout",
+    "policy.max_completion_tokens": "sent with each rollout",
+    "policy.inference_mode": "accepted; the container calls the model",
+    "initial_prompt": "the components that were evolved",
+}

@@ -1,0 +1,176 @@
+"""A run, read from its record: the fold that every page, table and packet starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from paretune.core import events
+from paretune.core.budget import Ledger, Limits
+from paretune.core.candidate import CandidateId, content_id
+from paretune.core.errors import ParetuneError
+from paretune.core.events import Decision, from_record
+from paretune.core.example import ExampleId
+from paretune.core.rollout import Failure, Rollout
+from paretune.engine.run import restore
+from paretune.evaluate.facts import outcome
+from paretune.store.base import Fact, Run, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One candidate, admitted or turned down.
+
+    `state`: seed, frontier (admitted, holds a cell), admitted, deferred (passed its gate, never fully
+    evaluated), rejected (gate). `mean` is over the pareto examples that were scored, None without.
+    """
+
+    id: CandidateId
+    index: int
+    components: Mapping[str, str]
+    parents: tuple[CandidateId, ...]
+    origin: str
+    generation: int
+    step: int
+    state: str = "proposed"
+    gate: tuple[float, float, int] | None = None
+    mean: float | None = None
+    rationale: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """Everything of one run that people ask for. Built by `read`; immutable."""
+
+    run: Run
+    decisions: tuple[Decision, ...]
+    rows: Mapping[CandidateId, Row]
+    rollouts: Mapping[tuple[CandidateId, ExampleId, int], Rollout]
+    failures: tuple[Failure, ...]
+    proposals: Mapping[str, Fact]
+    ledger: Ledger
+    elapsed: float
+    splits: Mapping[str, list[ExampleId]] = field(default_factory=dict)
+
+    @property
+    def seed(self) -> Row:
+        return self.rows[content_id(self.run.job["seed"])]
+
+    @property
+    def best(self) -> Row | None:
+        """The chosen candidate; before the end, the best admitted so far."""
+        for decision in reversed(self.decisions):
+            if isinstance(decision, events.BestChosen):
+                return self.rows[decision.best]
+        admitted = [row for row in self.rows.values() if row.mean is not None]
+        return max(admitted, key=lambda row: (row.mean or 0.0, -row.index), default=None)
+
+    @property
+    def ended(self) -> events.SearchEnded | None:
+        return next((d for d in self.decisions if isinstance(d, events.SearchEnded)), None)
+
+    @property
+    def finished(self) -> events.RunFinished | None:
+        return next((d for d in self.decisions if isinstance(d, events.RunFinished)), None)
+
+    @property
+    def chosen(self) -> events.BestChosen | None:
+        return next((d for d in self.decisions if isinstance(d, events.BestChosen)), None)
+
+    def of_kind(self, kind: type[Decision]) -> list[Decision]:
+        return [d for d in self.decisions if isinstance(d, kind)]
+
+    def rewards(self, candidate: CandidateId, split: str, replicate: int = 0) -> dict[ExampleId, float]:
+        """Example -> reward of this candidate on this split, where there is one."""
+        wanted = (
+            (example, self.rollouts.get((candidate, example, replicate))) for example in self.splits[split]
+        )
+        return {example: rollout.reward for example, rollout in wanted if rollout is not None}
+
+
+def read(store: Store, run_id: str) -> RunView:
+    """The view of one run. Raises UnknownRun, or ParetuneError if the record cannot be read."""
+    run = store.run(run_id)
+    log = store.decisions(run.id)
+    try:
+        decisions = tuple(from_record(stored.body) for stored in log)
+    except (ValueError, TypeError) as error:
+        raise ParetuneError(f"the record of {run.id} cannot be read: {error}") from error
+    facts = store.facts(store.drawn(run.id), run.id)
+    ledger = Ledger(Limits(**run.job.get("limits", {})))
+    restore(ledger, store.attempts(run.id))
+    rollouts, failures, proposals = _sorted_facts(facts, ledger, run.id)
+    return RunView(
+        run=run,
+        decisions=decisions,
+        rows=_rows(run, decisions, rollouts),
+        rollouts=rollouts,
+        failures=failures,
+        proposals=proposals,
+        ledger=ledger,
+        elapsed=log[-1].elapsed if log else 0.0,
+        splits=run.job["splits"],
+    )
+
+
+def _sorted_facts(
+    facts: Mapping[str, Fact], ledger: Ledger, run_id: str
+) -> tuple[dict[tuple[CandidateId, ExampleId, int], Rollout], tuple[Failure, ...], dict[str, Fact]]:
+    rollouts: dict[tuple[CandidateId, ExampleId, int], Rollout] = {}
+    failures: list[Failure] = []
+    proposals: dict[str, Fact] = {}
+    for key in sorted(facts):
+        fact = facts[key]
+        if fact.kind in ("proposal", "rejection"):
+            proposals[key] = fact
+        else:
+            result = outcome(fact)
+            ledger.drawn.add(key)
+            if isinstance(result, Rollout):
+                rollouts[result.candidate, result.example, result.key.replicate] = result
+            else:
+                failures.append(result)
+        if fact.paid_by != run_id:
+            ledger.reuse("proposal" if key in proposals else "rollout")
+    return rollouts, tuple(failures), proposals
+
+
+def _rows(
+    run: Run,
+    decisions: tuple[Decision, ...],
+    rollouts: Mapping[tuple[CandidateId, ExampleId, int], Rollout],
+) -> dict[CandidateId, Row]:
+    """The candidate table, in order of appearance; a text proposed twice is one row."""
+    seed = content_id(run.job["seed"])
+    rows = {seed: Row(seed, 0, dict(run.job["seed"]), (), "seed", 0, 0, "seed")}
+    for decision in decisions:
+        match decision:
+            case events.ChildProposed():
+                known = rows.get(decision.child)
+                rows[decision.child] = Row(
+                    decision.child,
+                    known.index if known else len(rows),
+                    decision.components,
+                    tuple(decision.parents),
+                    decision.origin,
+                    decision.generation,
+                    decision.step,
+                    rationale=decision.rationale,
+                )
+            case events.GateDecided():
+                gate = (decision.before, decision.after, decision.pairs)
+                state = "passed" if decision.passed else "rejected"
+                row = rows[decision.child]
+                rows[decision.child] = replace(row, gate=gate, state=state, reason=decision.reason)
+            case events.CandidateAdmitted():
+                state = "seed" if decision.candidate == seed else "admitted"
+                row = rows[decision.candidate]
+                rows[decision.candidate] = replace(row, mean=decision.mean, state=state)
+            case events.EvaluationDeferred():
+                rows[decision.child] = replace(rows[decision.child], state="deferred")
+            case events.CandidateRetired():
+                rows[decision.candidate] = replace(rows[decision.candidate], state="retired")
+            case _:
+                pass
+    return rows

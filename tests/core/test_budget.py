@@ -1,0 +1,118 @@
+"""No order of calls passes a cap."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paretune.core.budget import Ledger, Limits, Spent
+from paretune.core.errors import BudgetExceeded
+from paretune.core.rollout import Usage
+
+batches = st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=5), max_size=8)
+
+
+@given(st.integers(0, 8), batches)
+def test_distinct_rollouts_never_pass_the_cap_and_a_refused_batch_takes_nothing(
+    cap: int, asked: list[list[str]]
+) -> None:
+    ledger = Ledger(Limits(rollouts=cap))
+    for keys in asked:
+        before = set(ledger.drawn)
+        fits = len(before | set(keys)) <= cap
+        assert ledger.affords(keys) == fits
+        if fits:
+            ledger.draw(keys)
+            assert ledger.drawn == before | set(keys)
+        else:
+            with pytest.raises(BudgetExceeded, match="rollouts"):
+                ledger.draw(keys)
+            assert ledger.drawn == before
+        assert ledger.left() == cap - len(ledger.drawn)
+
+
+@given(st.integers(0, 8), st.lists(st.sampled_from("abcdefgh")), st.integers(0, 4))
+def test_affords_keeps_back_what_it_is_told(cap: int, keys: list[str], keep: int) -> None:
+    ledger = Ledger(Limits(rollouts=cap))
+    if ledger.affords(keys, keep):
+        ledger.draw(keys)
+        left = ledger.left()
+        assert left is not None
+        assert left >= keep
+
+
+def test_the_same_rollout_is_paid_once_and_without_a_cap_everything_fits() -> None:
+    ledger = Ledger(Limits(rollouts=2))
+    ledger.draw(["a", "b", "a"])
+    ledger.draw(["b"])
+    assert ledger.left() == 0
+    free = Ledger()
+    free.draw(str(i) for i in range(10_000))
+    assert free.left() is None
+    assert free.affords(["more"], keep=10**9)
+
+
+# What to do with an open attempt, the price of the next one, and the share of a reservation really charged.
+moves = st.lists(
+    st.tuples(st.sampled_from(["reserve", "settle", "fail"]), st.floats(0, 0.5), st.floats(0, 1)), max_size=40
+)
+
+
+@given(moves, st.floats(0, 2))
+def test_money_settled_and_reserved_never_passes_the_cap_even_over_a_kill(
+    played: list[tuple[str, float, float]], cap: float
+) -> None:
+    ledger = Ledger(Limits(cost_usd=cap))
+    out: dict[str, float] = {}
+    settled = 0.0
+    for number, (move, usd, share) in enumerate(played):
+        if move == "reserve":
+            try:
+                ledger.reserve(f"attempt {number}", usd)
+                out[f"attempt {number}"] = usd
+            except BudgetExceeded:
+                assert settled + sum(out.values()) + usd > cap
+        elif out:
+            attempt, reserved = out.popitem()
+            if move == "fail":
+                ledger.fail(attempt, "rollout")
+            else:
+                ledger.settle(attempt, "rollout", Usage(cost_usd=reserved * share))
+                settled += reserved * share
+        assert ledger.cost_usd == pytest.approx(settled)
+        assert settled + sum(out.values()) <= cap + 1e-9
+
+    resumed = Ledger(Limits(cost_usd=cap))
+    resumed.settle("before", "rollout", Usage(cost_usd=settled))
+    for reserved in out.values():
+        resumed.lose("", "rollout", reserved)
+    assert resumed.cost_usd == pytest.approx(settled + sum(out.values()))
+    assert resumed.cost_usd <= cap + 1e-9
+    with pytest.raises(BudgetExceeded, match="cost_usd"):
+        resumed.reserve("after", cap - resumed.cost_usd + 0.01)
+
+
+def test_roles_are_booked_apart_and_an_unknown_price_is_counted_not_guessed() -> None:
+    ledger = Ledger()
+    ledger.reserve("1", 5.0)
+    ledger.settle("1", "rollout", Usage(10, 2, 0.25), seconds=1.5)
+    ledger.settle("2", "rollout", Usage(1, 1, None), seconds=0.5)
+    ledger.settle("3", "proposal", Usage(100, 50, 1.0))
+    ledger.fail("4", "proposal")
+    ledger.lose("5", "rollout", 0.5)
+    ledger.reuse("rollout")
+    assert ledger.role("rollout") == Spent(
+        calls=2,
+        reused=1,
+        lost=1,
+        prompt_tokens=11,
+        completion_tokens=3,
+        cost_usd=0.25,
+        lost_usd=0.5,
+        unpriced=1,
+        seconds=2.0,
+    )
+    assert ledger.role("proposal") == Spent(
+        calls=1, failed=1, prompt_tokens=100, completion_tokens=50, cost_usd=1.0
+    )
+    assert ledger.role("verdict") == Spent()
+    assert (ledger.cost_usd, ledger.tokens) == (1.75, 164)

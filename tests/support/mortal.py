@@ -1,0 +1,101 @@
+"""`python -m support.mortal STORE RUN URL SEED PLAN...`: carries a run, and may kill itself on the way.
+
+Plans: `live` (to the end), `fact N` (SIGKILL just before the N-th commit of this process that holds a
+fact), `full N` (SIGKILL at the N-th result that arrives within a full evaluation, before its commit or, for
+an even N, after it). Prints `ready` when the run begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from paretune.container.client import ContainerClient
+from paretune.core.budget import Limits
+from paretune.engine.job import Job
+from paretune.engine.run import Runner
+from paretune.evaluate.evaluator import QueueSettings
+from paretune.evaluate.executors import ContainerExecutor
+from paretune.store import Fact, SqlStore, StoredDecision, Write
+from support.runs import Case, merging
+
+BUDGET = 260
+
+
+def case(seed: int) -> Case:
+    """Short enough to be killed fifty times: about a second of rollouts."""
+    limits, queue = Limits(rollouts=BUDGET), QueueSettings(concurrency=6)
+    return replace(merging(seed), limits=limits, queue=queue)
+
+
+def tasks(job: Job) -> Job:
+    """The same job for a container: examples travel as rows of a task set."""
+    for example in job.splits.all():
+        row = dict(example.data)
+        object.__setattr__(example, "data", {"task": row, "task_id": example.id})
+    return job
+
+
+@dataclass(slots=True)
+class Plan:
+    """When to die. `within` is told the last decision, because only some moments count."""
+
+    kind: str
+    number: int = 0
+    seen: int = 0
+    inside: bool = False
+
+    def before(self, writes: Sequence[Write]) -> bool:
+        """True if the process dies now, instead of committing these."""
+        facts = any(isinstance(write, Fact) for write in writes)
+        rollouts = [write for write in writes if isinstance(write, Fact) and write.kind == "rollout"]
+        if self.kind == "fact" and facts:
+            self.seen += 1
+            return self.seen == self.number
+        if self.kind == "full" and self.inside and rollouts:
+            self.seen += 1
+            return self.seen == self.number and bool(self.number % 2)
+        return False
+
+    def after(self, writes: Sequence[Write]) -> bool:
+        for write in writes:
+            if isinstance(write, StoredDecision):
+                body = write.body
+                self.inside = write.key == "start" or (body["kind"] == "gate_decided" and body["passed"])
+        return self.kind == "full" and self.inside and self.seen == self.number
+
+
+class MortalStore(SqlStore):
+    """A store whose process may die around a commit."""
+
+    def __init__(self, place: Path, run_id: str, plan: Plan) -> None:
+        super().__init__(place)
+        self.plan = plan
+        log = self.decisions(run_id)
+        plan.after(log[-1:])
+
+    def commit(self, run_id: str, writes: Sequence[Write]) -> None:
+        if self.plan.before(writes):
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().commit(run_id, writes)
+        if self.plan.after(writes):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def main(place: str, run_id: str, url: str, seed: int, plan: Plan) -> None:
+    store, chosen = MortalStore(Path(place), run_id, plan), case(seed)
+    async with ContainerClient(url) as client:
+        runner = Runner(store, run_id, tasks(chosen.job()), ContainerExecutor(client), chosen.proposer())
+        print("ready", flush=True)
+        await runner.run()
+    store.close()
+
+
+if __name__ == "__main__":
+    _, place, run_id, url, seed, kind, *number = sys.argv
+    asyncio.run(main(place, run_id, url, int(seed), Plan(kind, int(number[0]) if number else 0)))

@@ -1,0 +1,182 @@
+"""Starting, carrying and comparing runs on the synthetic task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from paretune.algorithms.settings import GepaSettings
+from paretune.core.budget import Limits
+from paretune.core.candidate import Candidate
+from paretune.core.example import Splits
+from paretune.core.rollout import Identity
+from paretune.engine.job import Job
+from paretune.engine.run import Runner
+from paretune.evaluate.evaluator import QueueSettings
+from paretune.propose.base import Proposer
+from paretune.propose.reflect import ReflectiveProposer
+from paretune.store import MemoryStore, Run, Store, Write, new_run_id
+from paretune.views.evidence import result
+from paretune.views.run_view import read
+from support.rulebook import HintProposer, Rulebook, RulebookExecutor, ScriptedModel
+
+THREE = ("tone", "facts", "closing")
+"""Component names, not in alphabetical order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A job on a world, and who proposes. `make` turns a seed into one."""
+
+    book: Rulebook
+    splits: Splits
+    settings: GepaSettings
+    limits: Limits
+    model: bool = False
+    queue: QueueSettings = QueueSettings()
+
+    def job(self, **changes: Any) -> Job:
+        own = {"settings": self.settings, "limits": self.limits, "queue": self.queue}
+        return Job(
+            "rulebook",
+            Candidate(self.book.start()),
+            self.splits,
+            Identity("rulebook", "1", f"{self.book.seed}/{self.book.signal}"),
+            **{**own, **changes},
+        )
+
+    def proposer(self) -> HintProposer | ReflectiveProposer:
+        seed = self.book.seed
+        return ReflectiveProposer(ScriptedModel(seed)) if self.model else HintProposer(seed)
+
+
+def classic(seed: int) -> Case:
+    """The paper: one component, no selection split, no test split."""
+    book = Rulebook(seed)
+    settings = GepaSettings.classic(seed=seed)
+    return Case(book, book.splits(), settings, Limits(rollouts=240, steps=60))
+
+
+def merging(seed: int) -> Case:
+    """The document's defaults, smaller: three components, generations, merges, finalists, a test."""
+    book = Rulebook(seed, THREE, rules=6, most=2)
+    settings = GepaSettings(
+        seed=seed,
+        minibatch_size=4,
+        initial_size=10,
+        generations=4,
+        children_per_generation=8,
+        mutation_rate=0.0,
+        patience=0,
+        archive_size=8,
+    )
+    splits = book.splits(reflect=16, pareto=16, select=8, test=8)
+    return Case(book, splits, settings, Limits(rollouts=700), model=True)
+
+
+def shared(seed: int) -> Case:
+    """The frontier's examples are the ones to reflect on."""
+    book = Rulebook(seed, THREE[:2])
+    settings = GepaSettings(
+        seed=seed, minibatch_size=4, initial_size=3, generations=8, children_per_generation=3
+    )
+    return Case(book, book.splits(pareto=14, test=10, shared=True), settings, Limits(rollouts=350))
+
+
+def judged(seed: int) -> Case:
+    """The paper's search, with a selection split and a test split, through the reflective proposer."""
+    book = Rulebook(seed, THREE[:2])
+    settings = GepaSettings.classic(seed=seed)
+    splits = book.splits(reflect=9, pareto=12, select=10, test=12)
+    return Case(book, splits, settings, Limits(rollouts=240, steps=60), model=True)
+
+
+CASES: Mapping[str, Callable[[int], Case]] = {
+    "classic": classic,
+    "merging": merging,
+    "shared": shared,
+    "judged": judged,
+}
+
+
+def begin(store: Store, job: Job, proposer: Proposer, run_id: str = "") -> str:
+    """Put a new run into the store, as the command line does."""
+    run_id = run_id or new_run_id()
+    record = {**job.record(), "proposer": proposer.identity, "source": {}}
+    store.create_run(Run(run_id, job.name, "2025-01-01T00:00:00Z", record))
+    return run_id
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A run at its end, and who was asked."""
+
+    store: Store
+    run_id: str
+    best: Candidate
+    executor: RulebookExecutor
+    proposer: HintProposer | ReflectiveProposer
+
+    def canonical(self) -> dict[str, Any]:
+        return canonical(self.store, self.run_id)
+
+    def result(self) -> dict[str, Any]:
+        return plain_result(self.store, self.run_id)
+
+
+async def carry(case: Case, *, store: Store | None = None, run_id: str = "", **changes: Any) -> Finished:
+    """Start the case (or go on with `run_id`) and carry it to its end."""
+    store = store or MemoryStore()
+    job, proposer, executor = case.job(**changes), case.proposer(), RulebookExecutor(case.book)
+    run_id = run_id or begin(store, job, proposer)
+    best = await Runner(store, run_id, job, executor, proposer).run()
+    return Finished(store, run_id, best, executor, proposer)
+
+
+def canonical(store: Store, run_id: str) -> dict[str, Any]:
+    """The record as runs are compared: decisions in order, facts sorted by key; no times, no attempt ids."""
+    facts = store.facts(store.drawn(run_id), run_id)
+    return {
+        "decisions": [[stored.key, dict(stored.body)] for stored in store.decisions(run_id)],
+        "facts": [[key, facts[key].kind, dict(facts[key].body)] for key in sorted(facts)],
+    }
+
+
+def plain_result(store: Store, run_id: str) -> dict[str, Any]:
+    """The result without the run's id, as JSON has it."""
+    found: dict[str, Any] = json.loads(json.dumps(result(read(store, run_id))))
+    found.pop("run_id")
+    return found
+
+
+def first_difference(one: Any, other: Any, path: str = "") -> str:
+    """Where two records part, in a line that fits on a screen; empty when they do not."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        pairs = [(f"{path}.{key}", one[key], other[key]) for key in one]
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        pairs = [(f"{path}[{i}]", a, b) for i, (a, b) in enumerate(zip(one, other, strict=True))]
+    else:
+        return "" if one == other else f"{path}: {str(one)[:200]} != {str(other)[:200]}"
+    return next((found for where, a, b in pairs if (found := first_difference(a, b, where))), "")
+
+
+class JournalStore(MemoryStore):
+    """Keeps each commit, so that a test can go back to the moment after any of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.commits: list[list[Write]] = []
+
+    def commit(self, run_id: str, writes: Sequence[Write]) -> None:
+        super().commit(run_id, writes)
+        self.commits.append(list(writes))
+
+    def after(self, run_id: str, commits: int) -> MemoryStore:
+        """A store that died after so many commits."""
+        store = MemoryStore()
+        store.create_run(replace(self.run(run_id), status="queued", status_detail="", wish=""))
+        for writes in self.commits[:commits]:
+            store.commit(run_id, writes)
+        return store
