@@ -50,8 +50,10 @@ def counted(url: str) -> dict[str, Any]:
         return found
 
 
-def paretune(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+def paretune(
+    *arguments: str, cwd: Path, timeout: float = 100, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """The command line, in a process of its own."""
     command = [sys.executable, "-c", "from paretune.cli import main; main()", *arguments]
     environment = {**os.environ, "ENVIRONMENT_API_KEY": KEY, **variables}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=100)
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout)

@@ -1,0 +1,61 @@
+"""The demo on the real embedded model: it improves, and what was paid for is not asked again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.chat_server import chat_server
+from support.foreign_jobs import EDITED
+from support.programs import paretune
+
+pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]
+
+BUDGET = "520"
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+def demo(folder: Path, *options: str, **variables: str) -> dict[str, Any]:
+    done = paretune("demo", "--json", "--budget", BUDGET, *options, cwd=folder, timeout=800, **variables)
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def test_operators_improve_it_and_a_second_run_asks_for_nothing(workspace: Path) -> None:
+    first = demo(workspace)
+    test = next(lift for lift in first["result"]["lift"] if lift["split"] == "test")
+    assert test["comparison"]["difference"]["n"] >= 120
+    assert test["comparison"]["difference"]["low"] > 0
+    second = demo(workspace)
+    assert second["usage"]["by_role"]["rollout"]["calls"] == 0
+    for key in ("best", "test", "rollouts", "stopped"):
+        assert second["result"][key] == first["result"][key]
+
+
+def test_a_reflective_proposer_over_http_improves_it_too(workspace: Path) -> None:
+    def reflect(prompt: str) -> str:
+        texts = {
+            "system": "How much money is this message about? Answer with digits only, no words.",
+            "user": "Text: {text}\nAnswer:",
+        }
+        blocks = [f"```{name}\n{texts[name]}\n```" for name, _, _ in EDITED.findall(prompt)]
+        return "The answers are buried in sentences.\n" + "\n".join(blocks)
+
+    with chat_server(reflect) as url:
+        told = demo(workspace, "--proposer", "reflect", PARETUNE_PROPOSER_BASE_URL=url)
+    test = next(lift for lift in told["result"]["lift"] if lift["split"] == "test")
+    assert test["after"] > test["before"]
+
+
+def test_without_proposals_there_is_no_gain(workspace: Path) -> None:
+    told = demo(workspace, "--proposer", "none")
+    assert told["result"]["best"]["id"] == told["result"]["seed"]["id"]
+    assert not [lift for lift in told["result"]["lift"] if lift["role"] == "best"]
