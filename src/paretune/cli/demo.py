@@ -27,7 +27,7 @@ from paretune.views.lift import lift_table
 from paretune.views.run_view import RunView
 
 SLOTS = 4
-ANSWER_TOKENS = 24
+ANSWER_TOKENS = 16
 
 
 @dataclass(frozen=True, slots=True)

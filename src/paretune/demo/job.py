@@ -8,7 +8,7 @@ from typing import Any
 from paretune.demo.container import TEST_SEEDS_FROM
 from paretune.demo.task import DemoTask
 
-TRAIN, SELECT, TEST = 160, 40, 140
+TRAIN, SELECT, TEST = 160, 40, 120
 PARETO = 40
 BUDGET = 900
 
@@ -47,6 +47,7 @@ def demo_document(
                     "crossover_rate": 0.2,
                     "patience_generations": 6,
                 },
+                "mutation": {"rate": 1.0},
                 "archive": {"pareto_set_size": PARETO},
             },
         }

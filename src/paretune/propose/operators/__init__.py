@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from paretune.core.canonical import stream
 from paretune.core.rollout import Usage
@@ -21,8 +21,8 @@ from paretune.propose.operators.shapes import induce
 
 __all__ = ["OperatorProposer"]
 
-SECOND_EDIT = 0.5
-"""Chance that a second edit, of another kind, is made in the same proposal."""
+ANOTHER_EDIT = 0.6
+"""Chance of one more edit, of another kind, in the same proposal."""
 
 WEIGHTS: Mapping[Symptom, Mapping[str, float]] = {
     Symptom.EMPTY: {"cue": 3, "demonstrate": 2, "constrain": 1, "move_question": 1},
@@ -47,7 +47,7 @@ class OperatorProposer:
     async def propose(self, packet: Packet) -> Proposal:
         known = (*packet.evidence, *packet.examples)
         shape = induce([one.expected for one in known])
-        desk = desk_of(packet.parent.components, packet.targets, shape, known)
+        desk = desk_of(packet, shape)
         counts = symptoms(packet.evidence, shape)
         rng = stream(0, "operators", packet.draw)
         for edit in _ideas(desk, counts, rng):
@@ -64,14 +64,15 @@ class OperatorProposer:
         raise Rejected(Reason.NO_IDEA, "every edit was tried from this parent", Usage(cost_usd=0.0))
 
 
-def _ideas(desk: Desk, counts: Counter[Symptom], rng: random.Random) -> list[Edit]:
-    """All edits that apply, the likelier ones earlier; some with a second edit on top."""
+def _ideas(desk: Desk, counts: Counter[Symptom], rng: random.Random) -> Iterator[Edit]:
+    """All edits that apply, the likelier ones earlier, each with further ones on top and then alone."""
     weights = _weights(counts)
     edits = [(name, edit) for name, operator in OPERATORS.items() for edit in operator(desk, rng)]
     order = sorted(edits, key=lambda item: -(rng.random() ** (1.0 / weights[item[0]])))
-    return [
-        combined for name, edit in order for combined in _perhaps_with_second(name, edit, desk, weights, rng)
-    ]
+    for name, edit in order:
+        yield _with_more(name, edit, desk, weights, rng)
+    for _, edit in order:
+        yield edit
 
 
 def _weights(counts: Counter[Symptom]) -> dict[str, float]:
@@ -82,20 +83,18 @@ def _weights(counts: Counter[Symptom]) -> dict[str, float]:
     return weights
 
 
-def _perhaps_with_second(
-    name: str, edit: Edit, desk: Desk, weights: Mapping[str, float], rng: random.Random
-) -> list[Edit]:
-    """The edit alone, or first with an edit of another kind on top of it."""
-    if rng.random() >= SECOND_EDIT:
-        return [edit]
-    others = [other for other in OPERATORS if other != name]
-    other = rng.choices(others, weights=[weights[o] for o in others])[0]
-    after = _after(desk, edit)
-    seconds = list(OPERATORS[other](after, rng))
-    if not seconds:
-        return [edit]
-    second = rng.choice(seconds)
-    return [Edit({**edit.layouts, **second.layouts}, f"{edit.why}; {second.why}"), edit]
+def _with_more(name: str, edit: Edit, desk: Desk, weights: Mapping[str, float], rng: random.Random) -> Edit:
+    """The edit with edits of other kinds on top: a step that must pass a gate should be worth it."""
+    used = {name}
+    while rng.random() < ANOTHER_EDIT and len(used) < len(OPERATORS):
+        others = [other for other in OPERATORS if other not in used]
+        other = rng.choices(others, weights=[weights[o] for o in others])[0]
+        used.add(other)
+        more = list(OPERATORS[other](_after(desk, edit), rng))
+        if more:
+            chosen = rng.choice(more)
+            edit = Edit({**edit.layouts, **chosen.layouts}, f"{edit.why}; {chosen.why}")
+    return edit
 
 
 def _after(desk: Desk, edit: Edit) -> Desk:

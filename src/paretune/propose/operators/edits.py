@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from paretune.core.example import ExampleId
-from paretune.propose.base import Evidence
+from paretune.propose.base import Evidence, Packet
 from paretune.propose.operators.fields import telling_words
 from paretune.propose.operators.layout import Demonstration, Layout, read_layout
 from paretune.propose.operators.shapes import Shape
@@ -157,16 +157,18 @@ def quoted(layouts: Mapping[str, Layout], known: tuple[Evidence, ...]) -> tuple[
     return tuple(e.example for e in known if _one_line(e.input) in given)
 
 
-def desk_of(
-    components: Mapping[str, str], targets: tuple[str, ...], shape: Shape | None, known: tuple[Evidence, ...]
-) -> Desk:
-    """Read the editable components; those that cannot be taken apart are left out."""
-    read = {name: read_layout(text) for name, text in components.items() if name in targets}
+def desk_of(packet: Packet, shape: Shape | None) -> Desk:
+    """Read the editable components; those that cannot be taken apart are left out.
+
+    Demonstrations come from outside the minibatch: a child is not shown the answers that it is gated on.
+    """
+    read = {name: read_layout(packet.parent.components[name]) for name in packet.targets}
     layouts = {name: layout for name, layout in read.items() if layout is not None}
     ask = next((name for name, layout in layouts.items() if layout.slots), None)
     tell = next((name for name, layout in layouts.items() if not layout.slots), None)
-    solved = tuple(e for e in known if e.expected and e.input and len(e.input) <= LONGEST_GIVEN)
-    return Desk(layouts, ask, tell, shape, solved, tuple(e for e in known if not e.perfect))
+    solved = tuple(e for e in packet.examples if e.expected and e.input and len(e.input) <= LONGEST_GIVEN)
+    failures = tuple(e for e in packet.evidence if not e.perfect)
+    return Desk(layouts, ask, tell, shape, solved, failures)
 
 
 def _showing(layout: Layout, demonstrations: tuple[Demonstration, ...]) -> Layout:
