@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from paretune.algorithms.ports import Evaluate, Record
 from paretune.core import events
 from paretune.core.budget import Ledger
 from paretune.core.candidate import Candidate, CandidateId
-from paretune.core.example import Example, Splits
+from paretune.core.example import Example, ExampleId, Splits
 from paretune.core.rollout import RolloutRequest, scores
+
+LOWEST = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A finalist and its mean on the pareto examples that it was scored on (None: not fully evaluated)."""
+    """A finalist and its rewards on pareto examples; none if it was not fully evaluated."""
 
     candidate: Candidate
-    pareto_mean: float | None
+    rewards: Mapping[ExampleId, float] = field(default_factory=dict)
+
+    @property
+    def pareto_mean(self) -> float | None:
+        return sum(self.rewards.values()) / len(self.rewards) if self.rewards else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,34 +39,24 @@ class Finish:
     async def best(self, contenders: Sequence[Contender], finalists: int) -> Candidate:
         """The winner on the selection split, or on the pareto examples when there is no such split.
 
-        `contenders` come best first, the seed among them. Ties go to the better pareto mean, then to
-        the earlier contender.
+        Means are over the examples that all finalists were scored on. `contenders` come best first,
+        the seed among them. Ties go to the better pareto mean, then to the earlier contender.
         """
         seed = next(c for c in contenders if not c.candidate.parents)
-        others = [c for c in contenders if c is not seed][:finalists]
+        others = [c for c in contenders if c is not seed]
         if self.splits.select:
-            others = others[: self._affordable(len(others))]
-            chosen_on = "select"
-            means = {
-                c.candidate.id: await self._mean(c.candidate, self.splits.select) for c in [seed, *others]
-            }
+            chosen_on, most = "select", self._affordable(finalists)
+            finals = [c for c in contenders if c is seed or c in others[:most]]
+            rewards = {c.candidate.id: await self._rewards(c.candidate, self.splits.select) for c in finals}
         else:
-            others = [c for c in others if c.pareto_mean is not None]
-            chosen_on = "pareto"
-            means = {c.candidate.id: c.pareto_mean for c in [seed, *others]}
-        ranked = sorted(
-            [c for c in contenders if c is seed or c in others],  # best first, the earlier one before
-            key=lambda c: (_order(means[c.candidate.id]), _order(c.pareto_mean)),
-        )
-        best = ranked[0].candidate
-        decision = events.BestChosen(
-            best=best.id,
-            chosen_on=chosen_on,
-            means={c: m for c, m in means.items() if m is not None},
-            pareto_means={
-                c.candidate.id: c.pareto_mean for c in [seed, *others] if c.pareto_mean is not None
-            },
-        )
+            chosen_on, others = "pareto", [c for c in others if c.rewards]
+            finals = [c for c in contenders if c is seed or c in others[:finalists]]
+            rewards = {c.candidate.id: dict(c.rewards) for c in finals}
+        means = means_over_shared(rewards)
+        pareto = {c.candidate.id: c.pareto_mean for c in finals if c.pareto_mean is not None}
+        order = [c.candidate for c in finals]
+        best = max(order, key=lambda c: (means.get(c.id, LOWEST), pareto.get(c.id, LOWEST)))
+        decision = events.BestChosen(best=best.id, chosen_on=chosen_on, means=means, pareto_means=pareto)
         await self.record.step("best", lambda: decision)
         return best
 
@@ -90,10 +86,26 @@ class Finish:
         return means
 
     async def _mean(self, candidate: Candidate, examples: tuple[Example, ...]) -> float | None:
-        outcomes = await self.evaluate.evaluate([RolloutRequest(candidate, e) for e in examples])
-        rewards = scores(outcomes)
+        rewards = await self._rewards(candidate, examples)
         return sum(rewards.values()) / len(rewards) if rewards else None
 
+    async def _rewards(self, candidate: Candidate, examples: tuple[Example, ...]) -> dict[ExampleId, float]:
+        return scores(await self.evaluate.evaluate([RolloutRequest(candidate, e) for e in examples]))
 
-def _order(mean: float | None) -> float:
-    return float("inf") if mean is None else -mean
+
+def means_over_shared(
+    rewards: Mapping[CandidateId, Mapping[ExampleId, float]],
+) -> dict[CandidateId, float]:
+    """Means over the examples that everybody was scored on; who was scored on none has no mean.
+
+    Failures on hard examples must not flatter. Without a single shared example each mean is its own.
+    """
+    scored = {candidate: line for candidate, line in rewards.items() if line}
+    if not scored:
+        return {}
+    first = next(iter(scored.values()))
+    shared = [e for e in first if all(e in line for line in scored.values())]
+    return {
+        candidate: sum(line[e] for e in shared or line) / len(shared or line)
+        for candidate, line in scored.items()
+    }

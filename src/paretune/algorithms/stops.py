@@ -50,8 +50,6 @@ class Schedule:
         if self._zero_until == step - 1 < settings.initial_size - 1 and self._zero_has_room():
             self._zero_until = step
         best = pool.members[pool.best]
-        if not best.rewards:
-            return "nothing_scored", "the seed was not scored on a single pareto example"
         if settings.target is not None and best.mean >= settings.target - settings.epsilon:
             return "target", f"mean {best.mean:.4f} reached {settings.target:g}"
         if ledger.limits.steps is not None and step > ledger.limits.steps:

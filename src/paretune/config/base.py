@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
@@ -35,6 +36,9 @@ class Section(BaseModel):
 
 S = TypeVar("S", bound=Section)
 
+_SECRET = re.compile(r"key|url|token|secret|password")
+"""Fields whose values may hold a secret: an error does not repeat them."""
+
 
 def read_section(section: type[S], data: Any, path: str) -> S:
     """Validate one section. Raises Misconfigured or NotAvailable naming the dotted field."""
@@ -45,7 +49,8 @@ def read_section(section: type[S], data: Any, path: str) -> S:
         first = error.errors()[0]
         where = ".".join([path, *(str(part) for part in first["loc"])])
         message = first["msg"].removeprefix("Value error, ")
-        raise Misconfigured(where, f"{message} (got {_shown(first.get('input'))})") from error
+        shown = "" if _SECRET.search(where) else f" (got {_shown(first.get('input'))})"
+        raise Misconfigured(where, message + shown) from error
 
 
 def refuse_unknown(section: type[Section], data: Any, path: str) -> None:

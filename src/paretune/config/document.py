@@ -99,6 +99,8 @@ class PromptLearningConfig(Section):
     def _is_http(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")):
             raise ValueError("task_app_url must start with http:// or https://")
+        if "@" in value.split("//", 1)[1].split("/", 1)[0]:
+            raise ValueError("task_app_url must not hold a user or password; use task_app_api_key")
         return value.rstrip("/")
 
     @field_validator("algorithm", mode="before")

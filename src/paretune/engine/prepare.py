@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from paretune.algorithms.settings import GepaSettings
@@ -87,6 +88,7 @@ async def prepare(config: PromptLearningConfig, client: ContainerClient, *, fres
         env_name=config.gepa.env_name,
         env_config=env_config(config),
         as_candidate=_is_the_programs(seed, program),
+        price=partial(cost, config.policy.model) if config.policy else (lambda usage: None),
     )
     return Prepared(job, executor)
 

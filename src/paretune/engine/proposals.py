@@ -26,7 +26,8 @@ GIVE_UP_AFTER = 3
 
 
 class Proposals:
-    """The `Propose` port. `price` gives the money to reserve for a packet.
+    """The `Propose` port. `price` gives the money to reserve for a packet, `decided` the number of
+    decisions so far.
 
     A proposer that cannot be reached costs the step, not the run, until that happens three times in
     a row; a refused key ends the run at once.
@@ -40,12 +41,14 @@ class Proposals:
         *,
         retry: RetryPolicy = RetryPolicy(),
         price: Callable[[Packet], float] = lambda packet: 0.0,
+        decided: Callable[[], int] = lambda: 0,
     ) -> None:
         self._book = book
         self._ledger = ledger
         self._proposer = proposer
         self._retry = retry
         self._price = price
+        self._decided = decided
         self._failures = 0
 
     async def propose(self, packet: Packet) -> Drafted:
@@ -97,7 +100,9 @@ class Proposals:
         self._failures += 1
         if error.kind is FailureKind.UNAUTHORISED or self._failures >= GIVE_UP_AFTER:
             raise RunFailed("the proposer gives no answer", str(error)) from error
-        await self._book.keep_failure(_fact(key, Rejected(Reason.PROPOSER_FAILED, str(error))))
+        fact = _fact(key, Rejected(Reason.PROPOSER_FAILED, str(error)))
+        body = {**fact.body, "after": self._decided()}
+        await self._book.keep_failure(dataclasses.replace(fact, kind="failure", body=body))
 
 
 def packet_record(packet: Packet) -> dict[str, JsonValue]:
@@ -131,7 +136,7 @@ def _fact(key: str, result: Proposal | Rejected) -> Fact:
 def _result(fact: Fact) -> Proposal | Rejected:
     body = fact.body
     usage = Usage(**body["usage"])
-    if fact.kind == "rejection":
+    if fact.kind != "proposal":
         return Rejected(Reason(body["reason"]), body["detail"], usage=usage, transcript=body["transcript"])
     return Proposal(
         components=body["components"],

@@ -112,7 +112,7 @@ class Runner:
             price=lambda: self.job.prices.rollout or 0.0,
             decided=lambda: record.decided,
         )
-        proposals = Proposals(book, ledger, self.proposer, price=self._price)
+        proposals = Proposals(book, ledger, self.proposer, price=self._price, decided=lambda: record.decided)
         self.watch.live(Live(ledger, record, evaluator))
         search = asyncio.create_task(self._search(ledger, record, evaluator, proposals))
         watcher = asyncio.create_task(self._wishes(book))
@@ -152,8 +152,8 @@ class Runner:
         )
         gepa = Gepa(job.splits, job.surface, job.settings, ports)
         pool = await gepa.run(job.seed)
-        contenders = [Contender(member.candidate, member.mean) for member in pool.ranked()]
-        contenders += [Contender(candidate, None) for candidate in gepa.deferred]
+        contenders = [Contender(member.candidate, member.rewards) for member in pool.ranked()]
+        contenders += [Contender(candidate) for candidate in gepa.deferred]
         finish = Finish(job.splits, evaluator, record, ledger)
         best = await finish.best(contenders, job.settings.finalists)
         test = await finish.report(job.seed, best, job.noise_replicates)

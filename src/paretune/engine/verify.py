@@ -22,7 +22,7 @@ from paretune.engine.record import Diverged, verify_chain
 from paretune.engine.run import Runner
 from paretune.evaluate.evaluator import QueueSettings
 from paretune.evaluate.executors import Dispatch
-from paretune.evaluate.facts import outcome
+from paretune.evaluate.facts import is_rollout, outcome
 from paretune.propose.base import Packet, Proposal, Surface
 from paretune.store import MemoryStore
 from paretune.store.base import Draw, Fact, Run, Store, StoredDecision, Write
@@ -43,11 +43,11 @@ def check_record(store: Store, run_id: str) -> list[str]:
     problems += [
         f"fact {fact.key} answers another question than its key says"
         for fact in facts.values()
-        if fact.kind in ("rollout", "failure") and outcome(fact).key.id != fact.key
+        if is_rollout(fact) and outcome(fact).key.id != fact.key
     ]
     problems += _unbalanced(log)
     cap = store.run(run_id).job.get("limits", {}).get("rollouts")
-    drawn = sum(fact.kind in ("rollout", "failure") for fact in facts.values())
+    drawn = sum(is_rollout(fact) for fact in facts.values())
     if cap is not None and drawn > cap:
         problems.append(f"{drawn} rollouts drawn, the cap is {cap}")
     return problems

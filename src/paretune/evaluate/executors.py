@@ -13,7 +13,7 @@ from paretune.container.client import ContainerClient
 from paretune.container.messages import Message, RolloutCall
 from paretune.core.canonical import JsonValue
 from paretune.core.errors import AttemptFailed, FailureKind
-from paretune.core.rollout import Answer, RolloutRequest
+from paretune.core.rollout import Answer, RolloutRequest, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,10 @@ class Executor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ContainerExecutor:
-    """Rollouts over HTTP, one call each. `as_candidate`: the texts are fields of the container's program."""
+    """Rollouts over HTTP, one call each. `as_candidate`: the texts are fields of the container's program.
+
+    `price` knows what tokens cost, for answers that tell tokens and no money.
+    """
 
     client: ContainerClient
     messages: tuple[Message, ...] = ()
@@ -41,6 +44,7 @@ class ContainerExecutor:
     env_name: str = ""
     env_config: Mapping[str, JsonValue] | None = None
     as_candidate: bool = True
+    price: Callable[[Usage], float | None] = lambda usage: None
 
     async def run(self, batch: Sequence[Dispatch]) -> list[Answer | AttemptFailed]:
         return list(await asyncio.gather(*(self._one(dispatch) for dispatch in batch)))
@@ -64,7 +68,10 @@ class ContainerExecutor:
             answer = await self.client.rollout(call)
         except AttemptFailed as error:
             return error
-        return replace(answer, seconds=time.monotonic() - began)
+        usage = answer.usage
+        if usage.cost_usd is None and usage.tokens:
+            usage = replace(usage, cost_usd=self.price(usage))
+        return replace(answer, usage=usage, seconds=time.monotonic() - began)
 
 
 Scorer = Callable[[Mapping[str, str], Mapping[str, JsonValue]], Any]

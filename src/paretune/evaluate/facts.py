@@ -49,6 +49,11 @@ def failure_fact(failure: Failure, *, after: int) -> Fact:
     return Fact(failure.key.id, "failure", body)
 
 
+def is_rollout(fact: Fact) -> bool:
+    """True for the result of a rollout, or its failure; False for proposals and theirs."""
+    return fact.key.startswith("r_")
+
+
 def outcome(fact: Fact) -> Outcome:
     """The outcome in this fact. Raises ValueError if it is of another kind or a newer version."""
     body = fact.body

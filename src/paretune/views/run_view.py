@@ -13,7 +13,7 @@ from paretune.core.events import Decision, from_record
 from paretune.core.example import ExampleId
 from paretune.core.rollout import Failure, Rollout
 from paretune.engine.run import restore
-from paretune.evaluate.facts import outcome
+from paretune.evaluate.facts import is_rollout, outcome
 from paretune.store.base import Fact, Run, Store
 
 
@@ -99,7 +99,8 @@ def read(store: Store, run_id: str) -> RunView:
         raise ParetuneError(f"the record of {run.id} cannot be read: {error}") from error
     facts = store.facts(store.drawn(run.id), run.id)
     ledger = Ledger(Limits(**run.job.get("limits", {})))
-    restore(ledger, store.attempts(run.id))
+    attempts = store.attempts(run.id)
+    restore(ledger, [a for a in attempts if a.ended or run.status != "running"])  # else it may be in flight
     rollouts, failures, proposals = _sorted_facts(facts, ledger, run.id)
     return RunView(
         run=run,
@@ -122,7 +123,7 @@ def _sorted_facts(
     proposals: dict[str, Fact] = {}
     for key in sorted(facts):
         fact = facts[key]
-        if fact.kind in ("proposal", "rejection"):
+        if not is_rollout(fact):
             proposals[key] = fact
         else:
             result = outcome(fact)
