@@ -14,7 +14,7 @@ from support.programs import paretune
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]
 
-BUDGET = "520"
+BUDGET = "640"
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from paretune.core.canonical import stream
 from paretune.core.rollout import Usage
 from paretune.propose.base import Packet, Proposal
-from paretune.propose.guards import Reason, Rejected
+from paretune.propose.guards import Reason, Rejected, check
 from paretune.propose.operators.diagnosis import Symptom, symptoms, told
 from paretune.propose.operators.edits import OPERATORS, Desk, Edit, desk_of, quoted
 from paretune.propose.operators.layout import Layout
@@ -25,14 +25,14 @@ ANOTHER_EDIT = 0.6
 """Chance of one more edit, of another kind, in the same proposal."""
 
 WEIGHTS: Mapping[Symptom, Mapping[str, float]] = {
-    Symptom.EMPTY: {"cue": 3, "demonstrate": 2, "constrain": 1, "move_question": 1},
-    Symptom.REFUSES: {"demonstrate": 3, "cue": 2, "move_question": 1, "constrain": 1},
-    Symptom.BURIED: {"constrain": 3, "cue": 3, "demonstrate": 2, "move_question": 1},
-    Symptom.WORDY: {"constrain": 3, "cue": 3, "demonstrate": 2, "move_question": 1},
-    Symptom.FORMAT: {"constrain": 3, "demonstrate": 3, "cue": 1},
-    Symptom.OUTSIDE: {"constrain": 4, "demonstrate": 2, "cue": 1},
-    Symptom.FIELD: {"demonstrate": 4, "define_field": 2, "cue": 2, "move_question": 1},
-    Symptom.WRONG: {"demonstrate": 3, "cue": 2, "move_question": 1, "define_field": 1, "shorten": 1},
+    Symptom.EMPTY: {"cue": 2, "restructure": 2, "demonstrate": 2, "constrain": 1, "move_question": 1},
+    Symptom.REFUSES: {"demonstrate": 3, "restructure": 3, "cue": 1, "constrain": 1},
+    Symptom.BURIED: {"restructure": 3, "constrain": 2, "cue": 2, "demonstrate": 2},
+    Symptom.WORDY: {"restructure": 3, "constrain": 2, "cue": 2, "demonstrate": 2},
+    Symptom.FORMAT: {"demonstrate": 3, "constrain": 2, "restructure": 2, "cue": 1},
+    Symptom.OUTSIDE: {"constrain": 4, "demonstrate": 2, "restructure": 1},
+    Symptom.FIELD: {"demonstrate": 4, "define_field": 2, "restructure": 2, "cue": 1},
+    Symptom.WRONG: {"demonstrate": 4, "restructure": 2, "move_question": 1, "define_field": 1, "shorten": 1},
 }
 """How likely each kind of edit is, for one failure with this symptom; any kind keeps a small chance."""
 
@@ -42,7 +42,7 @@ BASE = 0.2
 class OperatorProposer:
     """Pure and free: the same packet always gets the same proposal. Raises Rejected(NO_IDEA) at the end."""
 
-    identity = "operators/1"
+    identity = "operators/2"
 
     async def propose(self, packet: Packet) -> Proposal:
         known = (*packet.evidence, *packet.examples)
@@ -53,14 +53,15 @@ class OperatorProposer:
         for edit in _ideas(desk, counts, rng):
             layouts = {**desk.layouts, **edit.layouts}
             texts = {name: layout.render() for name, layout in edit.layouts.items()}
-            if _is_new(texts, packet):
-                return Proposal(
-                    components=texts,
-                    rationale=edit.why,
-                    demonstrations=quoted(layouts, known),
-                    usage=Usage(cost_usd=0.0),
-                    transcript={"symptoms": told(counts), "shape": shape.line if shape else ""},
-                )
+            proposal = Proposal(
+                components=texts,
+                rationale=edit.why,
+                demonstrations=quoted(layouts, known),
+                usage=Usage(cost_usd=0.0),
+                transcript={"symptoms": told(counts), "shape": shape.line if shape else ""},
+            )
+            if _passes(proposal, packet):
+                return proposal
         raise Rejected(Reason.NO_IDEA, "every edit was tried from this parent", Usage(cost_usd=0.0))
 
 
@@ -102,11 +103,10 @@ def _after(desk: Desk, edit: Edit) -> Desk:
     return Desk(layouts, desk.ask, desk.tell, desk.shape, desk.solved, desk.failures)
 
 
-def _is_new(texts: Mapping[str, str], packet: Packet) -> bool:
-    """Neither the parent's own texts nor those of a proposal that was turned down, and never empty."""
-    whole = {**packet.parent.components, **texts}
-    if any(not text.strip() for text in texts.values()):
+def _passes(proposal: Proposal, packet: Packet) -> bool:
+    """True if the guards will let it pass, as far as the packet tells: a step is too dear to be turned down."""
+    try:
+        check(proposal, packet, training=(*packet.evidence, *packet.examples))
+    except Rejected:
         return False
-    if whole == dict(packet.parent.components):
-        return False
-    return all({**packet.parent.components, **tried.components} != whole for tried in packet.rejected)
+    return True

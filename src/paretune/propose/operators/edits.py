@@ -46,13 +46,13 @@ Operator = Callable[[Desk, random.Random], Iterator[Edit]]
 
 def constrain(desk: Desk, rng: random.Random) -> Iterator[Edit]:
     """Ask for nothing but an answer of the right shape; in the question, or as a standing instruction."""
-    line = desk.shape.line if desk.shape else "Answer as briefly as you can, without an introduction."
+    line = _line(desk)
     for name in (desk.ask, desk.tell):
         if name and line not in desk.layouts[name].prose:
             layout = desk.layouts[name]
             kept = _without_own_lines(layout.prose)
             yield Edit(
-                {name: layout.with_prose(f"{kept} {line}")}, f"asks for the shape of the answers in {name}"
+                {name: layout.with_prose(_joined(kept, line))}, f"asks for the shape of the answers in {name}"
             )
     if desk.tell and desk.layouts[desk.tell].prose != line:
         yield Edit({desk.tell: desk.layouts[desk.tell].with_prose(line)}, f"{desk.tell} says the shape alone")
@@ -83,8 +83,24 @@ def move_question(desk: Desk, rng: random.Random) -> Iterator[Edit]:
     yield Edit(
         {desk.ask: moved, desk.tell: tell.with_prose(ask.prose)}, "moves the question to the instructions"
     )
-    both = tell.with_prose(f"{tell.prose} {ask.prose}")
+    both = tell.with_prose(_joined(tell.prose, ask.prose))
     yield Edit({desk.ask: moved, desk.tell: both}, "adds the question to the instructions")
+
+
+def restructure(desk: Desk, rng: random.Random) -> Iterator[Edit]:
+    """The plainest form at once: what to do in the instructions, what is given and a cue in the message."""
+    if not (desk.ask and desk.tell):
+        return
+    ask, tell = desk.layouts[desk.ask], desk.layouts[desk.tell]
+    question, line = _without_own_lines(ask.prose), _line(desk)
+    bare = replace(ask, prose="", labelled=True)
+    for prose in (_joined(question, line), line, _joined(_without_own_lines(tell.prose), question, line)):
+        new = tell.with_prose(prose)
+        if new != tell or bare != ask:
+            yield Edit(
+                {desk.tell: new, desk.ask: bare},
+                f"puts what to do into {desk.tell}, what is given into {desk.ask}",
+            )
 
 
 def demonstrate(desk: Desk, rng: random.Random) -> Iterator[Edit]:
@@ -123,17 +139,17 @@ def define_field(desk: Desk, rng: random.Random) -> Iterator[Edit]:
     for name in (desk.ask, desk.tell):
         if name and lines:
             layout = desk.layouts[name]
-            prose = f"{_without_field_lines(layout.prose)} {' '.join(lines)}"
+            prose = _joined(_without_field_lines(layout.prose), " ".join(lines))
             yield Edit({name: layout.with_prose(prose)}, f"says in {name} which of several is meant")
 
 
 def shorten(desk: Desk, rng: random.Random) -> Iterator[Edit]:
     """Leave out a sentence, or all demonstrations."""
     for name, layout in desk.layouts.items():
-        sentences = re.split(r"(?<=[.!?])\s+", layout.prose)
+        sentences = re.split(r"(?<=[.!?])(?=\s)", layout.prose)
         if len(sentences) > 1:
             place = rng.randrange(len(sentences))
-            kept = " ".join(sentences[:place] + sentences[place + 1 :])
+            kept = "".join(sentences[:place] + sentences[place + 1 :])
             yield Edit({name: layout.with_prose(kept)}, f"leaves out a sentence of {name}")
         if layout.demonstrations:
             yield Edit(
@@ -145,6 +161,7 @@ OPERATORS: Mapping[str, Operator] = {
     "constrain": constrain,
     "cue": cue,
     "move_question": move_question,
+    "restructure": restructure,
     "demonstrate": demonstrate,
     "define_field": define_field,
     "shorten": shorten,
@@ -166,9 +183,16 @@ def desk_of(packet: Packet, shape: Shape | None) -> Desk:
     layouts = {name: layout for name, layout in read.items() if layout is not None}
     ask = next((name for name, layout in layouts.items() if layout.slots), None)
     tell = next((name for name, layout in layouts.items() if not layout.slots), None)
-    solved = tuple(e for e in packet.examples if e.expected and e.input and len(e.input) <= LONGEST_GIVEN)
+    gated = {_one_line(e.input) for e in packet.evidence}  # the same text may stand under another id
+    usable = (e for e in packet.examples if e.expected and e.input and len(e.input) <= LONGEST_GIVEN)
+    solved = tuple(e for e in usable if _one_line(e.input) not in gated)
     failures = tuple(e for e in packet.evidence if not e.perfect)
     return Desk(layouts, ask, tell, shape, solved, failures)
+
+
+def _line(desk: Desk) -> str:
+    """The sentence that asks for nothing but an answer."""
+    return desk.shape.line if desk.shape else "Answer as briefly as you can, without an introduction."
 
 
 def _showing(layout: Layout, demonstrations: tuple[Demonstration, ...]) -> Layout:
@@ -191,11 +215,19 @@ def _varied(solved: tuple[Evidence, ...], rng: random.Random) -> list[Evidence]:
     return first + [e for e in order if e not in first]
 
 
+def _joined(*parts: str) -> str:
+    """One behind the other; behind several lines (a list, a block of code) on a line of its own."""
+    text = parts[0]
+    for part in parts[1:]:
+        text += ("\n" if "\n" in text else " ") + part
+    return text
+
+
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-_OWN = re.compile(r"\s*Answer (?:with|in|only|as)\b[^.]*\.(?: No other words\.)?")
+_OWN = re.compile(r"\s*Answer (?:with|in|only|as)\b(?:[^.]|\.(?=\S))*\.(?: No other words\.)?")
 _FIELDS = re.compile(r"\s*(?:The right one often stands|Leave out any that stands) next to: [^.]*\.")
 
 

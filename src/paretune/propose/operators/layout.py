@@ -9,7 +9,7 @@ from paretune.propose.guards import placeholders
 
 GIVEN, CUE = "Text:", "Answer:"
 
-_SHOWN = re.compile(rf"^{GIVEN} (?P<given>.*)\n{CUE} (?P<answer>.+)$", re.MULTILINE)
+_SHOWN = re.compile(rf"^{GIVEN} (?P<given>[^{{\n]*)\n{CUE} (?P<answer>[^{{\n]+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
