@@ -75,7 +75,7 @@ def draw_examples(
     avoid: frozenset[str],
 ) -> tuple[DemoExample, ...]:
     """`count` different examples, the wordings in turn, no answer in `avoid`; always the same ones."""
-    rng = stream(0, "demo", task, split)
+    rng = stream(1, "demo", task, split)
     found: dict[str, DemoExample] = {}
     while len(found) < count:
         wording = material.wordings[len(found) % len(material.wordings)]
