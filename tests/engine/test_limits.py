@@ -217,7 +217,7 @@ def test_tokens_end_the_search() -> None:
     case = CASES["classic"](0)
     view, _, _ = ran(replace(case, limits=Limits(rollouts=400, tokens=3_000)))
     assert ended(view) == "tokens"
-    assert view.ledger.tokens >= 3_000
+    assert 2_000 < view.ledger.tokens <= 3_000
     one_step = 2 * case.settings.minibatch_size + len(case.splits.pareto)
     dearest = max(r.answer.usage.tokens for r in view.rollouts.values())
     assert view.ledger.tokens < 3_000 + one_step * dearest + 250

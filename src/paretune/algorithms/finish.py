@@ -75,19 +75,11 @@ class Finish:
         """
         if not self.splits.test:
             return {}
-        means = {}
-        for candidate in dict.fromkeys((seed, best)):
-            mean = await self._mean(candidate, self.splits.test)
-            if mean is not None:
-                means[candidate.id] = mean
+        rewards = {c.id: await self._rewards(c, self.splits.test) for c in dict.fromkeys((seed, best))}
         again = [RolloutRequest(seed, example, replicate=1) for example in self.splits.test]
         if replicates and self.ledger.affords(self.evaluate.keys(again)):
             await self.evaluate.evaluate(again)
-        return means
-
-    async def _mean(self, candidate: Candidate, examples: tuple[Example, ...]) -> float | None:
-        rewards = await self._rewards(candidate, examples)
-        return sum(rewards.values()) / len(rewards) if rewards else None
+        return means_over_shared(rewards)
 
     async def _rewards(self, candidate: Candidate, examples: tuple[Example, ...]) -> dict[ExampleId, float]:
         return scores(await self.evaluate.evaluate([RolloutRequest(candidate, e) for e in examples]))

@@ -97,7 +97,7 @@ class Gepa:
 
     async def _end(self, step: int, reason: str, detail: str) -> events.SearchEnded:
         decision = events.SearchEnded(step=step, reason=reason, detail=detail)
-        if reason == "cost_usd":
+        if reason in ("cost_usd", "tokens"):
             # What calls cost and in which order they came home is no consequence of the record.
             return await self.ports.record.chance(f"{step}/end", lambda: decision) or decision
         return await self.ports.record.step(f"{step}/end", lambda: decision)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from paretune.cli.console import as_json, say
+from paretune.cli.console import as_json, one_line, say
 from paretune.cli.options import JobFile, Json, RunId, StorePath, TaskUrl
 
 app = typer.Typer(
@@ -24,6 +25,21 @@ model = typer.Typer(no_args_is_help=True, help="The embedded model.")
 app.add_typer(events, name="events")
 app.add_typer(container, name="container")
 app.add_typer(model, name="model")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        say(f"paretune {metadata.version('paretune')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """Optimize prompts and other text against a task that returns a reward."""
 
 
 @app.command()
@@ -105,14 +121,16 @@ def show_run(run_id: RunId = "last", store: StorePath = None, json: Json = False
 @app.command("runs")
 def list_runs(store: StorePath = None, json: Json = False) -> None:
     """All runs of a store, newest first."""
+    from paretune.cli.runs import state
     from paretune.cli.session import Workspace
 
     with Workspace.open(store) as workspace:
-        rows = workspace.store.runs()
+        rows = [(run, state(workspace, run)) for run in workspace.store.runs()]
     if json:
-        as_json([{"id": r.id, "name": r.name, "status": r.status, "created_at": r.created_at} for r in rows])
-    for row in [] if json else rows:
-        say(f"{row.id}  {row.created_at[:19]}  {row.status:<10} {row.name}  {row.status_detail}")
+        as_json([{"id": r.id, "name": r.name, "status": s, "created_at": r.created_at} for r, s in rows])
+    for run, status in [] if json else rows:
+        detail = one_line(f"{run.name}  {run.status_detail}", 120)
+        say(f"{run.id}  {run.created_at[:19]}  {status:<11} {detail}")
 
 
 @app.command()

@@ -52,7 +52,10 @@ def load(target: str) -> Container:
             raise Misconfigured("target", f"{place} cannot be read as Python")
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            raise Misconfigured(place, f"{type(error).__name__}: {error}") from error
     else:
         sys.path.insert(0, str(Path.cwd()))
         try:

@@ -131,13 +131,15 @@ def _tell(view: RunView, workspace: Workspace, stage: Stage) -> None:
 def verdict(view: RunView) -> str:
     """One sentence, no stronger than the interval allows."""
     lift = next((lift for lift in lift_table(view) if lift.role == "best" and lift.split == "test"), None)
-    if lift is None:
+    if view.best is not None and view.best.id == view.seed.id:
         return "no gain: the initial prompt is still the best"
+    if lift is None:
+        return "no figure: the test examples were not scored"
     difference = lift.comparison.difference
     figures = (
         f"{lift.before:.3f} -> {lift.after:.3f} on {difference.n} untouched test examples, "
         f"difference {show.interval(difference)}"
     )
-    if difference.low > 0:
+    if lift.comparison.is_gain and not lift.missing:
         return f"a gain: {figures}"
     return f"no gain that can be told from noise: {figures}"

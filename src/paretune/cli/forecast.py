@@ -25,7 +25,12 @@ def render(cast: Forecast) -> None:
     say(f"budget: {budget}", "bold")
     say(f"  {cast.initial} for the initial prompt, {cast.closing} kept for the end of the run")
     say(f"  up to {cast.gate} for a proposal's gate, {cast.full} more to evaluate one that passes in full")
-    say(f"  so {cast.fewest} proposals if every one passes, {cast.most} if none does")
+    if cast.budget is None:
+        say(f"  no cap on rollouts: up to {cast.most} proposals")
+    else:
+        say(f"  so {cast.fewest} proposals if every one passes, {cast.most} if none does")
+    if cast.fewest == 0:
+        say("  the budget holds no full evaluation of a child: raise it, or use fewer seeds", "yellow")
     if cast.usd is not None:
         say(f"  at most about ${cast.usd:.2f} by the prices known")
     for line in cast.notes:

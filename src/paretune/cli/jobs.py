@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from paretune.propose.operators import OperatorProposer
-
 from paretune.cli.session import Workspace, drive
 from paretune.config import PromptLearningConfig
 from paretune.config.environment import resolve_key
@@ -20,6 +18,7 @@ from paretune.engine.prepare import prepare, proposer_price
 from paretune.llm.chat import ChatModel
 from paretune.llm.efforts import ProposerFile, resolve
 from paretune.propose.base import Proposer
+from paretune.propose.operators import OperatorProposer
 from paretune.propose.packet_text import PromptLimits
 from paretune.propose.reflect import ReflectiveProposer
 from paretune.store import Run, new_run_id
@@ -70,6 +69,17 @@ async def proposing(config: PromptLearningConfig, environment: Mapping[str, str]
         yield ReflectiveProposer(model, metaprompt=gepa.metaprompt, limits=limits)
 
 
+def proposer_model(config: PromptLearningConfig, environment: Mapping[str, str]) -> str:
+    """The model that proposals will really be asked of; empty where none is."""
+    gepa = config.gepa
+    if gepa.proposer_type == "operators":
+        return ""
+    given = ProposerFile(config.proposer.base_url, config.proposer.model, config.proposer.api_key_env)
+    return resolve(
+        gepa.proposer_effort, gepa.proposer_output_tokens, file=given, environment=environment
+    ).model
+
+
 def with_url(config: PromptLearningConfig, task_url: str | None) -> PromptLearningConfig:
     """The document with another address for its container."""
     if not task_url:
@@ -83,7 +93,8 @@ async def start(config: PromptLearningConfig, workspace: Workspace, *, fresh: bo
     """A new run of this document."""
     run_id = new_run_id()
     async with proposing(config, os.environ) as proposer, container(config, os.environ) as client:
-        ready = await prepare(config, client, fresh=run_id if fresh else "")
+        model = proposer_model(config, os.environ)
+        ready = await prepare(config, client, fresh=run_id if fresh else "", proposer_model=model)
         source = {"kind": "document", "fresh": fresh}
         workspace.store.create_run(new_run(run_id, ready.job, proposer, source=source))
         return await drive(workspace, run_id, ready, proposer, quiet=quiet)
@@ -94,7 +105,8 @@ async def go_on(run: Run, workspace: Workspace, task_url: str | None, *, quiet: 
     config = with_url(PromptLearningConfig.from_mapping(run.job["document"]), task_url)
     fresh = run.id if run.job["source"].get("fresh") else ""
     async with proposing(config, os.environ) as proposer, container(config, os.environ) as client:
-        ready = await prepare(config, client, fresh=fresh)
+        model = proposer_model(config, os.environ)
+        ready = await prepare(config, client, fresh=fresh, proposer_model=model)
         refuse_other_job(run, ready.job, proposer)
         return await drive(workspace, run.id, ready, proposer, quiet=quiet)
 

@@ -29,14 +29,13 @@ def verify(run_id: str, store_path: Path | None) -> None:
         run = find(workspace.store, run_id)
         problems = check_record(workspace.store, run.id)
         count = len(workspace.store.decisions(run.id))
-    folder = workspace.run_folder(run.id)
-    if (folder / MANIFEST).is_file():
-        problems += [
-            f"{name} in the evidence packet is not as it was written" for name in check_packet(folder)
-        ]
+    folders = [f for f in (workspace.run_folder(run.id), workspace.folder) if (f / MANIFEST).is_file()]
+    for folder in folders:
+        problems += [f"{folder / name} is not as it was written" for name in check_packet(folder)]
     if problems:
         raise ParetuneError("; ".join(problems))
-    say(f"{run.id}: {count} decisions, chain and sums hold")
+    packet = "the evidence packet is as it was written" if folders else "there is no evidence packet here"
+    say(f"{run.id}: {count} decisions, chain and sums hold; {packet}")
 
 
 def replay(run_id: str, store_path: Path | None) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 from paretune.cli.console import say
 from paretune.cli.session import Workspace
 from paretune.core.errors import Misconfigured
+from paretune.engine.lock import held
 from paretune.store import Run, Store
-from paretune.store.base import Wish
+from paretune.store.base import StatusSet, Wish
 
 
 def find(store: Store, run_id: str) -> Run:
@@ -21,11 +22,23 @@ def find(store: Store, run_id: str) -> Run:
     return runs[0]
 
 
+def state(workspace: Workspace, run: Run) -> str:
+    """The run's status; `interrupted` when it says running and nobody works on it."""
+    if run.status == "running" and not held(workspace.run_folder(run.id)):
+        return "interrupted"
+    return run.status
+
+
 def wish(run_id: str, store_path: Path | None, what: Wish) -> None:
-    """Leave a wish for the process that works on the run."""
+    """Leave a wish for the process that works on the run; a run nobody works on is cancelled here."""
     with Workspace.open(store_path) as workspace:
         run = find(workspace.store, run_id)
-        if run.status != "running":
-            raise Misconfigured("run", f"{run.id} is {run.status}, not running")
-        workspace.store.wish(run.id, what)
-    say(f"asked {run.id} to {what}")
+        now = state(workspace, run)
+        if now == "running":
+            workspace.store.wish(run.id, what)
+            say(f"asked {run.id} to {what}")
+        elif what == "cancel" and now not in ("succeeded", "cancelled"):
+            workspace.store.commit(run.id, [StatusSet("cancelled", "cancelled on request", clear_wish=True)])
+            say(f"{run.id} is cancelled")
+        else:
+            raise Misconfigured("run", f"{run.id} is {now}: there is nothing to {what}")

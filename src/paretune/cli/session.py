@@ -12,7 +12,7 @@ from typing import Self
 
 from paretune.cli.console import note
 from paretune.cli.progress import Progress
-from paretune.core.errors import Misconfigured
+from paretune.core.errors import Misconfigured, NotAvailable
 from paretune.engine.lock import exclusive
 from paretune.engine.prepare import Prepared
 from paretune.engine.run import Runner
@@ -35,6 +35,8 @@ class Workspace:
 
         Only with `new` is one made where there is none. Raises Misconfigured or StoreError.
         """
+        if path is not None and ":/" in str(path):
+            raise NotAvailable("--store with the address of a database")
         place = path or Path(".paretune") / WORKSPACE
         if not new and not place.exists():
             raise Misconfigured(

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from paretune.cli.console import clean, out, say
+from paretune.cli.console import clean, one_line, out, say
 from paretune.core.statistics import Interval
 from paretune.propose.diff import by_component
 from paretune.views.coverage import coverage
@@ -36,7 +36,11 @@ def show(view: RunView) -> None:
 
 
 def header(view: RunView) -> None:
-    say(f"{view.run.id}  {view.run.name}  {view.run.status}", "bold")
+    say(f"{view.run.id}  {one_line(view.run.name, 80)}  {view.run.status}", "bold")
+    reused = view.ledger.role("rollout").reused
+    if reused:
+        drawn = len(view.ledger.drawn)
+        say(f"{reused} of {drawn} rollouts were known from earlier runs (run --fresh asks for all anew)")
     if view.run.status_detail:
         say(view.run.status_detail)
     if view.ended:
@@ -66,7 +70,7 @@ def _lift_row(lift: Lift) -> list[str]:
     difference = lift.comparison.difference
     return [
         lift.role,
-        f"{lift.split} ({difference.n})",
+        f"{lift.split} ({difference.n}" + (f", {lift.missing} failed)" if lift.missing else ")"),
         f"{lift.before:.3f}",
         f"{lift.after:.3f}",
         interval(difference),
@@ -161,11 +165,6 @@ def changed(view: RunView, split: str = "test", most: int = 3) -> None:
             say(f"  {one_line(flip.after.answer.input, 90)}")
             before, after = one_line(flip.before.answer.output, 40), one_line(flip.after.answer.output, 40)
             say(f"    before: {before}   after: {after}   expected: {flip.after.answer.expected}")
-
-
-def one_line(text: str, width: int) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= width else flat[: width - 3] + "..."
 
 
 class _Plain(Table):

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 from paretune.core.errors import Misconfigured
 
+WITHHELD = "(given, not written)"
+"""Stands in a stored document for a key that was written out in the file."""
+
 
 def resolve_key(value: str | None, field: str, environment: Mapping[str, str], fallback: str) -> str | None:
     """The secret behind `$NAME`, or `value` itself, or the variable `fallback` when nothing is given.
@@ -14,6 +17,10 @@ def resolve_key(value: str | None, field: str, environment: Mapping[str, str], f
     """
     if value is None:
         return environment.get(fallback) or None
+    if value == WITHHELD:
+        if not environment.get(fallback):
+            raise Misconfigured(field, f"the key was given in the file and is not on record: set {fallback}")
+        return environment[fallback]
     if not value.startswith("$"):
         return value
     name = value[1:].strip("{}")
@@ -26,4 +33,4 @@ def reference(value: str | None) -> str | None:
     """How a key may be written down: a `$NAME` as it is, anything else as a mark that there was one."""
     if value is None or value.startswith("$"):
         return value
-    return "(given, not written)"
+    return WITHHELD

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from paretune.config.base import Section
 from paretune.config.seeds import Seeds
@@ -115,6 +115,9 @@ def _instead(name: str, dotted: str) -> str:
     )
 
 
+CLASSIC_SETS = ("population", "mutation", "frontier_type", "acceptance_criterion", "perfect_reward")
+
+
 class GEPAConfig(Section):
     """GEPA's settings. `preset = "classic"` is the paper; only its minibatch size can be changed."""
 
@@ -139,6 +142,21 @@ class GEPAConfig(Section):
         }
     )
     INSTEAD: ClassVar[dict[str, str]] = {name: _instead(name, dotted) for name, dotted in FLAT.items()}
+
+    @model_validator(mode="after")
+    def _classic_is_the_paper(self) -> GEPAConfig:
+        if self.preset == "classic":
+            fields = type(self).model_fields
+            given = [name for name in CLASSIC_SETS if getattr(self, name) != fields[name].default]
+            plain = GEPAArchiveConfig()
+            given += [
+                f"archive.{name}"
+                for name in ("size", "pareto_eps")
+                if getattr(self.archive, name) != getattr(plain, name)
+            ]
+            if given:
+                raise ValueError(f"preset 'classic' decides {', '.join(given)}; leave it out, or the preset")
+        return self
 
     env_name: str = "banking77"
     env_config: dict[str, Any] | None = None

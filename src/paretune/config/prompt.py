@@ -67,4 +67,6 @@ class PromptLearningPolicyConfig(Section):
     def _is_http(cls, value: str | None) -> str | None:
         if value is not None and not value.strip().startswith(("http://", "https://")):
             raise ValueError("inference_url must start with http:// or https://")
+        if value is not None and ("@" in value.split("//", 1)[1].split("/", 1)[0] or "?" in value):
+            raise ValueError("inference_url must hold no user, password or query: keys stay with the task")
         return value.strip() if value else None

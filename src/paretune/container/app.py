@@ -50,8 +50,9 @@ class Container:
     the row; or `seeds` are whole numbers, and it gets the seed; without either any seed goes. `program` is
     the prompt to start from. `api_key` is asked of callers, by default ENVIRONMENT_API_KEY when it is set.
 
-    `version` is added to the one that is told to callers, which changes with the function's source, the
-    examples and the program; name it when something else that decides rewards changes.
+    `version` is added to the one that is told to callers, which changes with the source of the function's
+    module, the examples and the program; name it when something else that decides rewards changes (a
+    model, another module): results of an earlier version are not used again.
     """
 
     def __init__(
@@ -157,7 +158,12 @@ class Container:
 
 
 def source_of(function: Rollout) -> str:
-    """The source of a function, or its byte code where there is no source to read."""
+    """The source of the function's module, helpers and constants included, or what can be read of it."""
+    module = inspect.getmodule(function)
+    try:
+        return inspect.getsource(module if module is not None else function)
+    except (OSError, TypeError):
+        pass
     try:
         return inspect.getsource(function)
     except (OSError, TypeError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from paretune.core.errors import OUTCOME_UNKNOWN, BudgetExceeded, FailureKind
+from paretune.core.errors import FREE, OUTCOME_UNKNOWN, BudgetExceeded, FailureKind
 from paretune.core.rollout import Usage
 
 
@@ -53,6 +53,8 @@ class Ledger:
     by_role: dict[str, Spent] = field(default_factory=dict)
     steps: int = 0
     _reserved_usd: dict[str, float] = field(default_factory=dict)
+    _reserved_tokens: dict[str, int] = field(default_factory=dict)
+    _most: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     def left(self) -> int | None:
         """Rollouts that can still be drawn; None without a cap."""
@@ -71,18 +73,36 @@ class Ledger:
             raise BudgetExceeded("rollouts", len(new), left)
         self.drawn |= new
 
-    def reserve(self, attempt: str, usd: float) -> None:
-        """Hold money for one attempt. Raises BudgetExceeded("cost_usd") if it would pass the cap."""
+    def reserve(self, attempt: str, usd: float, role: str = "rollout") -> float:
+        """Hold money and tokens for one attempt; returns the money held.
+
+        Held are `usd` or the dearest call of this role so far, whichever is more, and as many tokens as
+        the longest one used. Raises BudgetExceeded("cost_usd") or ("tokens") if that would pass a cap.
+        """
+        dearest, longest = self._most.get(role, (0.0, 0))
+        usd = max(usd, dearest)
         cap = self.limits.cost_usd
         if cap is not None:
             left = cap - self.cost_usd - sum(self._reserved_usd.values())
             if usd > left + 1e-12:
                 raise BudgetExceeded("cost_usd", usd, max(0.0, left))
+        if self.limits.tokens is not None:
+            tokens_left = self.limits.tokens - self.tokens - sum(self._reserved_tokens.values())
+            if max(longest, 1) > tokens_left:
+                raise BudgetExceeded("tokens", max(longest, 1), max(0, tokens_left))
         self._reserved_usd[attempt] = usd
+        self._reserved_tokens[attempt] = longest
+        return usd
+
+    def _release(self, attempt: str) -> None:
+        self._reserved_usd.pop(attempt, None)
+        self._reserved_tokens.pop(attempt, None)
 
     def settle(self, attempt: str, role: str, usage: Usage, seconds: float = 0.0) -> None:
         """Book what the attempt really cost and free its reservation."""
-        self._reserved_usd.pop(attempt, None)
+        self._release(attempt)
+        dearest, longest = self._most.get(role, (0.0, 0))
+        self._most[role] = (max(dearest, usage.cost_usd or 0.0), max(longest, usage.tokens))
         now = self.role(role)
         self.by_role[role] = replace(
             now,
@@ -94,24 +114,24 @@ class Ledger:
             seconds=now.seconds + seconds,
         )
 
-    def fail(self, attempt: str, role: str) -> None:
-        """Book an attempt that gave no result; the far side said so, so nothing is charged."""
-        self._reserved_usd.pop(attempt, None)
+    def fail(self, attempt: str, role: str, usd: float = 0.0) -> None:
+        """Book an attempt that gave no result; `usd` is what it may have cost all the same."""
+        self._release(attempt)
         now = self.role(role)
-        self.by_role[role] = replace(now, failed=now.failed + 1)
+        self.by_role[role] = replace(now, failed=now.failed + 1, lost_usd=now.lost_usd + usd)
 
     def lose(self, attempt: str, role: str, usd: float) -> None:
         """Book an attempt whose outcome nobody knows, at the price that was reserved for it."""
-        self._reserved_usd.pop(attempt, None)
+        self._release(attempt)
         now = self.role(role)
         self.by_role[role] = replace(now, lost=now.lost + 1, lost_usd=now.lost_usd + usd)
 
     def give_up(self, attempt: str, role: str, kind: FailureKind, usd: float) -> None:
-        """Book a failed attempt: as lost when the far side may have done the work all the same."""
+        """Book a failed attempt, at the price that was reserved unless the far side did no work at all."""
         if kind in OUTCOME_UNKNOWN:
             self.lose(attempt, role, usd)
         else:
-            self.fail(attempt, role)
+            self.fail(attempt, role, 0.0 if kind in FREE else usd)
 
     def reuse(self, role: str) -> None:
         """Book a result that was known before and cost nothing now."""
@@ -120,6 +140,11 @@ class Ledger:
 
     def role(self, role: str) -> Spent:
         return self.by_role.get(role, Spent())
+
+    def mean_tokens(self, role: str) -> float:
+        """Tokens of a call of this role so far, on average; 0 before the first."""
+        spent = self.role(role)
+        return spent.tokens / spent.calls if spent.calls else 0.0
 
     @property
     def cost_usd(self) -> float:

@@ -24,3 +24,14 @@ def digest(value: JsonValue, length: int = 24) -> str:
 def stream(seed: int, purpose: str, *index: int | str) -> random.Random:
     """A random stream of its own for one purpose; the same name always gives the same draws."""
     return random.Random(digest([seed, purpose, *index], 64))
+
+
+def finite(value: JsonValue) -> JsonValue:
+    """JSON knows no infinities: an interval without bounds has nulls."""
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else None
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value

@@ -99,6 +99,17 @@ RETRYABLE = frozenset(
 """Kinds that may pass when asked again; all others would only repeat themselves."""
 
 
+FREE = frozenset(
+    {
+        FailureKind.UNREACHABLE,
+        FailureKind.RATE_LIMITED,
+        FailureKind.UNAUTHORISED,
+        FailureKind.REFUSED,
+        FailureKind.REDIRECT,
+    }
+)
+"""Kinds by which the far side says that it did not do the work; all others may have cost money."""
+
 OUTCOME_UNKNOWN = frozenset({FailureKind.TIMEOUT, FailureKind.CLOSED})
 """Kinds after which the far side may have done, and charged, the work all the same."""
 

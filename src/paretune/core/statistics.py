@@ -38,6 +38,11 @@ class Comparison:
     gained: int
     lost: int
 
+    @property
+    def is_gain(self) -> bool:
+        """True only if interval and test agree that `after` is better, at the interval's level."""
+        return self.difference.low > 0 and self.p_value < 1 - self.difference.level
+
 
 def bootstrap_mean(
     values: Sequence[float], *, seed: int = 0, level: float = 0.95, draws: int = 5000

@@ -12,7 +12,7 @@ from paretune.algorithms.settings import GepaSettings
 from paretune.config import GEPAConfig, PromptLearningConfig
 from paretune.config.environment import reference
 from paretune.container.client import ContainerClient
-from paretune.container.messages import Message
+from paretune.container.messages import Message, refuse_credentials
 from paretune.core.budget import Limits
 from paretune.core.candidate import Candidate
 from paretune.core.canonical import JsonValue, digest
@@ -48,10 +48,13 @@ class Prepared:
     executor: ContainerExecutor
 
 
-async def prepare(config: PromptLearningConfig, client: ContainerClient, *, fresh: str = "") -> Prepared:
+async def prepare(
+    config: PromptLearningConfig, client: ContainerClient, *, fresh: str = "", proposer_model: str = ""
+) -> Prepared:
     """Ask the container what it is, resolve the document against it.
 
-    `fresh`, when given, keeps the run from using results of other runs. Raises Misconfigured when
+    `fresh`, when given, keeps the run from using results of other runs. `proposer_model` is the model
+    that proposals are really asked of, for their price. Raises Misconfigured when
     document and container do not fit together, RunFailed when the container does not answer.
     """
     try:
@@ -62,13 +65,15 @@ async def prepare(config: PromptLearningConfig, client: ContainerClient, *, fres
         raise RunFailed("the task container does not answer as it should", str(error)) from error
     seed = _seed(config, program)
     policy = public_policy(config)
+    refuse_credentials("policy", policy)
+    refuse_credentials("env_config", env_config(config))
     identity = Identity(
         task=config.task_app_id or info.task_id or config.task_app_url,
         evaluator=info.version + fresh,
-        policy=digest([policy, env_config(config), config.gepa.env_name], 16),
+        policy=digest([policy, env_config(config), env_name(config)], 16),
     )
     job = Job(
-        name=config.task_app_id or config.gepa.env_name,
+        name=config.task_app_id or info.task_id or config.gepa.env_name,
         seed=seed,
         splits=splits,
         identity=identity,
@@ -78,14 +83,14 @@ async def prepare(config: PromptLearningConfig, client: ContainerClient, *, fres
         queue=queue_of(config),
         tolerance=config.container.rollout_failure_rate_tolerance,
         noise_replicates=config.gepa.evaluation.noise_replicates,
-        prices=prices_of(config),
+        prices=prices_of(config, proposer_model),
         document=public_document(config),
     )
     executor = ContainerExecutor(
         client,
         messages=messages_of(config),
         policy=policy,
-        env_name=config.gepa.env_name,
+        env_name=env_name(config),
         env_config=env_config(config),
         as_candidate=_is_the_programs(seed, program),
         price=partial(cost, config.policy.model) if config.policy else (lambda usage: None),
@@ -100,9 +105,9 @@ def _is_the_programs(seed: Candidate, program: Mapping[str, Any] | None) -> bool
 
 
 def public_document(config: PromptLearningConfig) -> dict[str, Any]:
-    """The document as it may be stored: keys by reference only."""
-    document = config.to_dict()
-    inner = document["prompt_learning"]
+    """The document as it may be stored: what was written in it, keys by reference only."""
+    inner = config.model_dump(mode="json", exclude_unset=True)
+    document = {"prompt_learning": inner}
     if "task_app_api_key" in inner:
         inner["task_app_api_key"] = reference(config.task_app_api_key)
     return document
@@ -116,6 +121,11 @@ def public_policy(config: PromptLearningConfig) -> dict[str, JsonValue]:
 def env_config(config: PromptLearningConfig) -> dict[str, JsonValue]:
     """Settings for the task itself, handed through."""
     return {**(config.env_config or {}), **(config.gepa.env_config or {})}
+
+
+def env_name(config: PromptLearningConfig) -> str:
+    """The environment's name if the document gives one; the documented default names nobody's task."""
+    return config.gepa.env_name if "env_name" in config.gepa.model_fields_set else ""
 
 
 def messages_of(config: PromptLearningConfig) -> tuple[Message, ...]:
@@ -205,13 +215,13 @@ def queue_of(config: PromptLearningConfig) -> QueueSettings:
     )
 
 
-def prices_of(config: PromptLearningConfig) -> Prices:
+def prices_of(config: PromptLearningConfig, proposer_model: str) -> Prices:
     """What is reserved before a call: as given, else from the price table, else unknown."""
     rollout = config.container.rollout_estimated_cost_usd
     if rollout is None and config.policy:
         usage = Usage(ASSUMED_PROMPT_TOKENS, config.policy.max_completion_tokens)
         rollout = cost(config.policy.model, usage)
-    return Prices(rollout, _proposal_price(config))
+    return Prices(rollout, _proposal_price(config, proposer_model))
 
 
 def proposer_price(config: PromptLearningConfig) -> Price | None:
@@ -222,14 +232,14 @@ def proposer_price(config: PromptLearningConfig) -> Price | None:
     return Price(proposer.prompt_usd_per_million, proposer.completion_usd_per_million)
 
 
-def _proposal_price(config: PromptLearningConfig) -> float | None:
+def _proposal_price(config: PromptLearningConfig, model: str) -> float | None:
     """The most a proposal can cost: a full context and the longest answer."""
     if config.gepa.proposer_type == "operators":
         return 0.0
     effort = EFFORTS[config.gepa.proposer_effort]
     most = Usage(effort.context, OUTPUT_TOKENS[config.gepa.proposer_output_tokens])
     given = proposer_price(config)
-    return given.of(most) if given else cost(config.proposer.model or effort.model, most)
+    return given.of(most) if given else cost(model or config.proposer.model or effort.model, most)
 
 
 # -- splits ---------------------------------------------------------------------------------------
@@ -237,6 +247,12 @@ def _proposal_price(config: PromptLearningConfig) -> float | None:
 
 async def _splits(config: PromptLearningConfig, client: ContainerClient) -> Splits:
     if config.task_pools is not None:
+        beside = config.gepa.evaluation.model_fields_set - {"noise_replicates", "validation_top_k"}
+        if beside:
+            raise Misconfigured(
+                f"gepa.evaluation.{min(beside)}",
+                "task_pools names the examples already; give one of the two",
+            )
         return await _pools(config, client)
     return seed_splits(config.gepa)
 

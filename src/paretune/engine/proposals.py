@@ -78,7 +78,7 @@ class Proposals:
 
     async def _attempt(self, key: str, packet: Packet, number: int) -> None:
         usd = self._price(packet)
-        self._ledger.reserve(f"{key}/{number}", usd)
+        usd = self._ledger.reserve(f"{key}/{number}", usd, "proposal")
         attempt = await self._book.begin(key, "proposal", number, usd)
         began = time.monotonic()
         result: Proposal | Rejected

@@ -165,14 +165,16 @@ class Runner:
         limits = self.job.limits
         if limits.seconds is not None and record.elapsed >= limits.seconds:
             return _ended(step, "time", f"{record.elapsed:.0f} s of {limits.seconds:g} s")
-        if limits.tokens is not None and ledger.tokens >= limits.tokens:
-            return _ended(step, "tokens", f"{ledger.tokens} of {limits.tokens} tokens")
+        splits, settings = self.job.splits, self.job.settings
+        gate = max(2 * settings.minibatch_size, settings.merge_gate_size)
+        closing = closing_rollouts(splits, settings.finalists)
+        closing += self.job.noise_replicates * len(splits.test)
+        rollouts = gate + len(splits.pareto) + closing
+        if limits.tokens is not None:
+            ahead = rollouts * ledger.mean_tokens("rollout") + ledger.mean_tokens("proposal")
+            if ledger.tokens + ahead > limits.tokens:
+                return _ended(step, "tokens", f"{ledger.tokens} of {limits.tokens} tokens")
         if limits.cost_usd is not None:
-            splits, settings = self.job.splits, self.job.settings
-            gate = max(2 * settings.minibatch_size, settings.merge_gate_size)
-            closing = closing_rollouts(splits, settings.finalists)
-            closing += self.job.noise_replicates * len(splits.test)
-            rollouts = gate + len(splits.pareto) + closing
             price = rollouts * (self.job.prices.rollout or 0.0) + (self.job.prices.proposal or 0.0)
             if ledger.cost_usd + price > limits.cost_usd:
                 return _ended(step, "cost_usd", f"${ledger.cost_usd:.4f} of ${limits.cost_usd:g} spent")

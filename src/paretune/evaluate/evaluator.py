@@ -166,7 +166,7 @@ class Evaluator:
         """One call, booked before it goes out and settled with its result."""
         usd = self._price()
         reservation = f"{key.id}/{number}"
-        self._ledger.reserve(reservation, usd)
+        usd = self._ledger.reserve(reservation, usd)
         attempt = await self._book.begin(key.id, "rollout", number, usd)
         began = time.monotonic()
         try:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from paretune.core import events
+from paretune.core.canonical import finite
 from paretune.core.events import to_record
 from paretune.propose.diff import by_component
 from paretune.views.coverage import coverage
@@ -155,22 +156,11 @@ def _write(path: Path, text: str) -> None:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(_finite(value), indent=2, ensure_ascii=False, default=str) + "\n"
+    return json.dumps(finite(value), indent=2, ensure_ascii=False, default=str) + "\n"
 
 
 def _line(value: Any) -> str:
-    return json.dumps(_finite(value), ensure_ascii=False)
-
-
-def _finite(value: Any) -> Any:
-    """JSON knows no infinities: an interval without bounds has nulls."""
-    if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else None
-    if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
+    return json.dumps(finite(value), ensure_ascii=False)
 
 
 def _sha256(data: bytes) -> str:

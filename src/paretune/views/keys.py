@@ -57,7 +57,7 @@ def _generations(view: RunView) -> str:
 
 
 def _children(view: RunView) -> str:
-    return f"{_proposed(view)} children proposed in all"
+    return f"{len(view.of_kind(events.ChildProposed))} children in all, {_proposed(view)} proposals"
 
 
 def _proposed(view: RunView) -> int:

@@ -17,7 +17,8 @@ CLAIMS = {
 
 @dataclass(frozen=True, slots=True)
 class Lift:
-    """One candidate against the seed on one split. Means are over the examples that both were scored on."""
+    """One candidate against the seed on one split. Means are over the examples that both were scored on;
+    `missing` counts those where one of the two failed."""
 
     candidate: str
     role: str
@@ -26,6 +27,7 @@ class Lift:
     after: float
     comparison: Comparison
     claim: str
+    missing: int = 0
 
 
 def lift_table(view: RunView) -> list[Lift]:
@@ -54,6 +56,8 @@ def lift_on(view: RunView, row: Row, role: str, split: str) -> Lift | None:
     shared = [example for example in before if example in after]
     if not shared:
         return None
+    ids = set(view.splits[split])
+    failed = {f.example for f in view.failures if f.key.candidate in (row.id, view.seed.id)} & ids
     return Lift(
         candidate=row.id,
         role="seed" if row.id == view.seed.id else role,
@@ -62,6 +66,7 @@ def lift_on(view: RunView, row: Row, role: str, split: str) -> Lift | None:
         after=sum(after[e] for e in shared) / len(shared),
         comparison=compare_paired(before, after, seed=view.run.job["settings"]["seed"]),
         claim=CLAIMS[split],
+        missing=len(before.keys() | after.keys() | failed) - len(shared),
     )
 
 

@@ -104,7 +104,7 @@ def _after(desk: Desk, edit: Edit) -> Desk:
 
 
 def _passes(proposal: Proposal, packet: Packet) -> bool:
-    """True if the guards will let it pass, as far as the packet tells: a step is too dear to be turned down."""
+    """True if the guards let it pass, as far as the packet tells: no step is spent on what they refuse."""
     try:
         check(proposal, packet, training=(*packet.evidence, *packet.examples))
     except Rejected:

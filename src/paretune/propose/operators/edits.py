@@ -146,7 +146,7 @@ def define_field(desk: Desk, rng: random.Random) -> Iterator[Edit]:
 def shorten(desk: Desk, rng: random.Random) -> Iterator[Edit]:
     """Leave out a sentence, or all demonstrations."""
     for name, layout in desk.layouts.items():
-        sentences = re.split(r"(?<=[.!?])(?=\s)", layout.prose)
+        sentences = re.split(r"(?<=[.!?]) *(?=\s)", layout.prose)
         if len(sentences) > 1:
             place = rng.randrange(len(sentences))
             kept = "".join(sentences[:place] + sentences[place + 1 :])

@@ -55,7 +55,7 @@ def induce(answers: Sequence[str]) -> Shape | None:
     if len(labels) <= MOST_LABELS and len(told) >= LEAST_REPEATS * len(labels):
         return Shape(f"Answer with one of these and nothing else: {', '.join(labels)}.", None, tuple(labels))
     forms = {_form(answer) for answer in told}
-    if len(forms) == 1 and any(c.isdigit() for c in told[0]):
+    if len(forms) == 1 and any(c.isdecimal() for c in told[0]):
         return _pattern(told)
     longest = max(len(answer.split()) for answer in told)
     if longest <= SHORT_WORDS:
@@ -70,7 +70,7 @@ def _form(answer: str) -> tuple[tuple[str, int | str], ...]:
 
 
 def _run_form(run: str) -> tuple[str, int | str]:
-    if run.isdigit():
+    if run.isdecimal():
         return ("digits", len(run))
     if run.isalpha() and run.isascii():
         return ("capitals" if run.isupper() else "letters", len(run))
