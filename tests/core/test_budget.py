@@ -63,14 +63,15 @@ def test_money_settled_and_reserved_never_passes_the_cap_even_over_a_kill(
 ) -> None:
     ledger = Ledger(Limits(cost_usd=cap))
     out: dict[str, float] = {}
-    settled = 0.0
+    settled = dearest = 0.0
     for number, (move, usd, share) in enumerate(played):
         if move == "reserve":
             try:
-                ledger.reserve(f"attempt {number}", usd)
-                out[f"attempt {number}"] = usd
+                held = ledger.reserve(f"attempt {number}", usd)
+                assert held == max(usd, dearest)
+                out[f"attempt {number}"] = held
             except BudgetExceeded:
-                assert settled + sum(out.values()) + usd > cap
+                assert settled + sum(out.values()) + max(usd, dearest) > cap - 1e-9
         elif out:
             attempt, reserved = out.popitem()
             if move == "fail":
@@ -78,6 +79,7 @@ def test_money_settled_and_reserved_never_passes_the_cap_even_over_a_kill(
             else:
                 ledger.settle(attempt, "rollout", Usage(cost_usd=reserved * share))
                 settled += reserved * share
+                dearest = max(dearest, reserved * share)
         assert ledger.cost_usd == pytest.approx(settled)
         assert settled + sum(out.values()) <= cap + 1e-9
 

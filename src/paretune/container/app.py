@@ -84,8 +84,9 @@ class Container:
 
     @property
     def version(self) -> str:
-        """Changes with the function's source, the examples, the program and the given version."""
-        parts = [self.name, self._version, source_of(self._function()), self._program]
+        """Changes with the source of the function and its module, the examples, the program and `version`."""
+        function = self._function()
+        parts = [self.name, self._version, source_of(function), module_of(function), self._program]
         return digest([*parts, digest(canonical_json(_plain(self._examples)))])
 
     def asgi(self) -> FastAPI:
@@ -158,12 +159,7 @@ class Container:
 
 
 def source_of(function: Rollout) -> str:
-    """The source of the function's module, helpers and constants included, or what can be read of it."""
-    module = inspect.getmodule(function)
-    try:
-        return inspect.getsource(module if module is not None else function)
-    except (OSError, TypeError):
-        pass
+    """The source of the function, or its byte code where there is no source to read."""
     try:
         return inspect.getsource(function)
     except (OSError, TypeError):
@@ -171,6 +167,15 @@ def source_of(function: Rollout) -> str:
         if code is not None:
             return f"{code.co_code.hex()} {code.co_names}"
         return source_of(type(function).__call__) if not inspect.isbuiltin(function) else repr(function)
+
+
+def module_of(function: Rollout) -> str:
+    """The source of the module that the function stands in, helpers and constants; empty without one."""
+    try:
+        module = inspect.getmodule(function)
+        return inspect.getsource(module) if module is not None else ""
+    except (OSError, TypeError):
+        return ""
 
 
 def _examples(seeds: Iterable[int] | None, rows: Iterable[Row] | Mapping[str, Row] | None) -> Examples:
