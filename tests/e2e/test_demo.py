@@ -43,7 +43,8 @@ def test_operators_improve_it_and_a_second_run_asks_for_nothing(workspace: Path)
 def test_a_reflective_proposer_over_http_improves_it_too(workspace: Path) -> None:
     def reflect(prompt: str) -> str:
         texts = {
-            "system": "How much money is this message about? Answer with digits only, no words.",
+            "system": "How much money is this message about? "
+            "Answer with the number only, digits only, no words.",
             "user": "Text: {text}\nAnswer:",
         }
         blocks = [f"```{name}\n{texts[name]}\n```" for name, _, _ in EDITED.findall(prompt)]

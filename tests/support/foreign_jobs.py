@@ -46,7 +46,7 @@ def ids(start: int, end: int) -> str:
     return ", ".join(f'"item-{number}"' for number in range(start, end))
 
 
-EDITED = re.compile(r"## Component (\S+), to be edited\n\n(`{3,})\S*\n(.*?)\n\2", re.DOTALL)
+EDITED = re.compile(r"## Component (\S+?)(?: \([^\n]*\))?, to be edited\n\n(`{3,})\S*\n(.*?)\n\2", re.DOTALL)
 
 
 def reflective(prompt: str) -> str:
