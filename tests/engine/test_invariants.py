@@ -202,6 +202,7 @@ def test_the_same_seed_gives_the_same_record_and_another_seed_another(name: str,
     assert other.canonical() != again.canonical()
 
 
+@pytest.mark.timeout(180)
 def test_the_hash_seed_changes_nothing() -> None:
     expected = "".join(
         f"{name} {seed} {fingerprint(finished(name, seed))}\n" for name in CASES for seed in (1,)
