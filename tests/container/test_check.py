@@ -276,7 +276,7 @@ def vendor_container(program: dict[str, Any], listed: Any = lambda ids: ids) -> 
         }
     )
 
-    @task.rollout  # type: ignore[untyped-decorator]
+    @task.rollout  # type: ignore[untyped-decorator] # theirs
     async def rollout(request: dict[str, Any]) -> Any:
         reward = len(request["candidate"]["m"] + request["task"]["task_id"]) % 10 / 10
         return sdk.RolloutResult(request["rollout_id"], reward, request["task_id"]).to_dict()

@@ -98,7 +98,7 @@ async def _written(
     try:
         record = RunRecord(book, store.decisions(run_id), verify=verify)
         return [
-            await record.step(f"{i}", lambda decision=decision: decision)  # type: ignore[misc]
+            await record.step(f"{i}", lambda decision=decision: decision)  # type: ignore[misc] # a lambda keeps its value
             for i, decision in enumerate(decisions)
         ]
     finally:

@@ -210,8 +210,12 @@ def _varied(solved: tuple[Evidence, ...], rng: random.Random) -> list[Evidence]:
     order = list(solved)
     rng.shuffle(order)
     order.sort(key=lambda e: e.perfect)
+    first: list[Evidence] = []
     seen: set[str] = set()
-    first = [e for e in order if not (e.expected in seen or seen.add(e.expected))]  # type: ignore[func-returns-value]
+    for one in order:
+        if one.expected not in seen:
+            seen.add(one.expected)
+            first.append(one)
     return first + [e for e in order if e not in first]
 
 
