@@ -314,7 +314,7 @@ def test_a_run_that_rests_again_and_again_ends_as_if_it_had_not(name: str, place
         sessions += 1
         runner = Runner(store, run_id, job, executor, case.proposer())
         try:
-            asyncio.run(_rest(runner, len(store.decisions(run_id)) + dice(name, sessions).randint(1, 9)))
+            asyncio.run(_rest(runner, len(store.decisions(run_id)) + dice(name, sessions).randint(1, 6)))
         except Paused:
             assert store.run(run_id).status == "paused"
     assert sessions > 3

@@ -22,7 +22,7 @@ from paretune.propose.base import Evidence, Packet, Proposal, Surface, Tried
 from paretune.propose.guards import Reason, Rejected, check, placeholders
 from paretune.propose.operators import WEIGHTS, OperatorProposer
 from paretune.propose.operators.diagnosis import Symptom, diagnose, symptoms
-from paretune.propose.operators.edits import OPERATORS, Desk, constrain, desk_of, shorten
+from paretune.propose.operators.edits import OPERATORS, Desk, constrain, demonstrate, desk_of, shorten
 from paretune.propose.operators.fields import telling_words
 from paretune.propose.operators.layout import Demonstration, Layout, read_layout
 from paretune.propose.operators.shapes import induce
@@ -86,7 +86,7 @@ def guarded(proposal: Proposal, packet: Packet) -> dict[str, str]:
 
 
 def demonstrated(texts: Mapping[str, str]) -> Counter[str]:
-    layouts = filter(None, map(read_layout, texts.values()))
+    layouts = map(read_layout, texts.values())
     return Counter(d.given for layout in layouts for d in layout.demonstrations)
 
 
@@ -114,6 +114,7 @@ LABELS = ["yes", "no"] * 3
         (NUMBERS, "There is much to be said about fares", "12", Symptom.WORDY),
         (["in the north wing", "close to you"], "a b c d e f g h i j", "close to you", Symptom.WORDY),
         (NUMBERS, "twelve", "12", Symptom.FORMAT),
+        (NUMBERS, "12.50", "12", Symptom.WRONG),
         (CODES, "ab 1234", "AB-1234", Symptom.FORMAT),
         (LABELS, "no idea", "yes", Symptom.FORMAT),
         (NUMBERS, "120", "12", Symptom.WRONG),
@@ -229,13 +230,17 @@ def test_words_beside_the_right_one_and_beside_its_look_alikes() -> None:
         ("{a}\n{b}\nWhich?", Layout("Which?", slots=("a", "b"), after=True)),
         ("Text: t\nAnswer: a\n\n{x}", Layout("", (Demonstration("t", "a"),), ("x",))),
         # What looks like a demonstration but holds the placeholder is none.
-        ("Text: {x}\nAnswer: (one word)", Layout("Answer: (one word)", slots=("x",), after=True)),
-        ("Text: t\nAnswer: a, as in {x}", None),
-        ("Find {x} in this.", None),
-        ("Which? {x}, {y}.", None),
+        ("Text: {x}\nAnswer: (one word)", Layout("Answer: (one word)", (), ("x",), "Text: {x}", True)),
+        ("Text: t\nAnswer: a, as in {x}", Layout("Text: t", slots=("x",), given="Answer: a, as in {x}")),
+        ("Find {x} in this.", Layout("", slots=("x",), given="Find {x} in this.")),
+        ("Be kind.\n\nFind {x}.\nSoon.", Layout("Be kind.", slots=("x",), given="Find {x}.\nSoon.")),
+        ("Find {x}.\n\nSoon.", Layout("Soon.", slots=("x",), given="Find {x}.", after=True)),
+        ("Which? {x}, {y}.", Layout("", slots=("x", "y"), given="Which? {x}, {y}.")),
+        ("Which?\n\nNote: {x}", Layout("Which?", slots=("x",), given="Note: {x}")),
+        ("Q: {a}\nC: {b}", Layout("", slots=("a", "b"), given="Q: {a}\nC: {b}")),
     ],
 )
-def test_reading(text: str, layout: Layout | None) -> None:
+def test_reading(text: str, layout: Layout) -> None:
     assert read_layout(text) == layout
 
 
@@ -251,7 +256,7 @@ def layouts(draw: st.DrawFn) -> Layout:
     shown = tuple(draw(st.lists(st.builds(Demonstration, LINE, LINE), max_size=3)))
     slots = tuple(draw(st.lists(NAMES, max_size=3, unique=True)))
     after, labelled = draw(st.booleans()), draw(st.booleans())
-    return Layout(prose, shown, slots, after and bool(slots and prose), labelled and bool(slots))
+    return Layout(prose, shown, slots, "", after and bool(slots and prose), labelled and bool(slots))
 
 
 @given(layouts())
@@ -474,7 +479,7 @@ BLANK = tuple(Evidence(f"e{i}", float(i % 2), i % 2 == 1) for i in range(4))
         ({"only": ""}, ("only",), 2),
         ({"a": "One.", "b": "Two. Three.", "c": "{x}\n{y}"}, ("a", "b", "c"), 100),
         ({"a": "One.", "b": "Two. Three.", "c": "{x}\n{y}"}, ("b",), 10),
-        ({"a": "Find {x} in this.", "b": "Be kind."}, ("a", "b"), 10),
+        ({"a": "Find {x} in this.", "b": "Be kind."}, ("a", "b"), 40),
     ],
 )
 @pytest.mark.parametrize("evidence", [BLANK, GATED, ()])
@@ -489,8 +494,31 @@ def test_it_ends_with_no_idea(
     assert all(child[name] == parent[name] for child in children for name in parent if name not in targets)
 
 
-def test_a_text_that_cannot_be_taken_apart_is_left_alone() -> None:
-    assert list(until_no_idea(packet({"only": "Find the gate of {notice} and say it."}))) == []
+def test_a_sentence_with_a_placeholder_is_kept_whole() -> None:
+    children = list(until_no_idea(packet({"only": "Find the gate of {notice} and say it."}, GATED, ())))
+    assert children
+    assert all("Find the gate of {notice} and say it." in child["only"] for child in children)
+
+
+def test_labels_of_several_placeholders_are_kept() -> None:
+    children = list(until_no_idea(packet({"only": "Memo: {notice}\nYear: {year}"}, GATED, ())))
+    assert children
+    assert all("Memo: {notice}\nYear: {year}" in child["only"] for child in children)
+
+
+def test_a_line_of_the_users_own_about_the_answer_stays() -> None:
+    desk = desk_of(packet({"system": "Answer in French."}), induce(["left", "right"]))
+    first = next(constrain(desk, random.Random(0)))
+    assert first.layouts["system"].prose == "Answer in French. Answer with one word, nothing else."
+
+
+def test_solved_examples_are_unlike_each_other() -> None:
+    texts = [f"The gate of flight {i} is A{i}" for i in range(9)] + ["Boarding at once: B7"]
+    evidence = tuple(seen(f"e{i}", text, "", text[-2:]) for i, text in enumerate(texts))
+    for draw in range(9):
+        desk = desk_of(packet({"only": "{notice}"}, evidence[:0], evidence), induce(["A1", "B7"]))
+        two = next(e for e in demonstrate(desk, random.Random(draw)) if "2 more" in e.why)
+        assert "Boarding at once: B7" in {d.given for d in two.layouts["only"].demonstrations}
 
 
 def test_a_container_that_reveals_nothing() -> None:
@@ -522,7 +550,10 @@ def words(text: str) -> set[str]:
 
 def demo_words() -> set[str]:
     texts = [
-        text for task in TASKS.values() for e in (*task.train, *task.test) for text in (e.text, e.answer)
+        text
+        for task in TASKS.values()
+        for e in (*task.train, *task.select, *task.test)
+        for text in (e.text, e.answer)
     ]
     seeds = [message.pattern for task in TASKS.values() for message in task.seed_messages]
     return words(" ".join([*texts, *(re.sub(r"\{\w+\}", "", seed) for seed in seeds)]))

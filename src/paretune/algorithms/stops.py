@@ -23,6 +23,13 @@ def closing_rollouts(splits: Splits, finalists: int = 1) -> int:
     return (1 + finalists) * len(splits.select) + 2 * len(splits.test)
 
 
+def kept_rollouts(splits: Splits, finalists: int, cap: int | None) -> int:
+    """`closing_rollouts` with as many of the wanted finalists as half the cap holds, and at least one."""
+    while cap is not None and finalists > 1 and closing_rollouts(splits, finalists) > cap // 2:
+        finalists -= 1
+    return closing_rollouts(splits, finalists)
+
+
 @dataclass(slots=True)
 class Schedule:
     """Steps by generation, all from the settings, the splits and the ledger.
@@ -70,7 +77,7 @@ class Schedule:
         return None
 
     def closing(self) -> int:
-        return closing_rollouts(self.splits)
+        return kept_rollouts(self.splits, self.settings.finalists, self.ledger.limits.rollouts)
 
     def keep(self, step: int) -> int:
         """What a full evaluation must leave: the end, and the gates of this generation's other children."""

@@ -10,13 +10,17 @@ from paretune.core.canonical import digest, stream
 from paretune.demo.task import DemoExample, DemoTask
 from paretune.llm.chat import ChatModel
 
-TEST_SEEDS_FROM = 10_000
-"""Training examples are the seeds from 0, test examples those from here."""
+SELECT_SEEDS_FROM, TEST_SEEDS_FROM = 5_000, 10_000
+"""Training examples are the seeds from 0; the others those from here."""
 
 
 def seeds_of(task: DemoTask) -> dict[int, DemoExample]:
     """Seed -> example, as the container numbers them."""
-    return dict(enumerate(task.train)) | dict(enumerate(task.test, TEST_SEEDS_FROM))
+    return {
+        **dict(enumerate(task.train)),
+        **dict(enumerate(task.select, SELECT_SEEDS_FROM)),
+        **dict(enumerate(task.test, TEST_SEEDS_FROM)),
+    }
 
 
 def demo_container(task: DemoTask, model: ChatModel, *, shuffled: bool = False) -> Container:

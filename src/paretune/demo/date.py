@@ -6,7 +6,7 @@ import datetime
 import re
 from random import Random
 
-from paretune.demo.task import DemoTask, Fact, Material, Message, between, draw_examples, one_of
+from paretune.demo.task import DemoTask, Fact, Material, Message, between, draw_splits, one_of
 
 _TRAIN = Material(
     wordings=(
@@ -22,11 +22,42 @@ _TRAIN = Material(
         "The lease for flat {count} ends on {fact}.",
         "Your dentist appointment: {fact}, {hour}.",
         "The train strike of {fact} hit {count} towns.",
+        "{name} booked {count} rooms in {city} from {fact} on.",
+        "The museum in {city} reopens on {fact}.",
+        "As of {fact}, lunch is served until {hour}.",
+        "He wrote the report on {fact}, {count} pages long.",
+        "The vote of {fact} was close: {count} to one.",
+        "Please return the books before {fact}, {name}.",
+        "{city} saw its first snow on {fact}.",
+        "The deadline, {fact} at {hour}, will not be extended.",
     ),
     slots={
         "name": one_of("Anna", "Ben", "Carla", "David", "Elena", "Frank", "Grace", "Henry"),
         "city": one_of("Boston", "Madrid", "Oslo", "Denver", "Lisbon"),
         "hour": one_of("9 am", "10:30", "noon", "6 pm", "8 pm"),
+        "count": between(2, 60),
+    },
+)
+
+_SELECT = Material(
+    wordings=(
+        "The ferry to {city} sails on {fact} at {hour}.",
+        "{name} retires on {fact} after {count} years.",
+        "The storm of {fact} tore down {count} trees.",
+        "Our founders met in {city} on {fact}.",
+        "There are no seats left for {fact}.",
+        "The meter was last read on {fact} at {hour}.",
+        "{name} adopted {count} kittens on {fact}.",
+        "Until {fact} you can change your mind.",
+        "Hearing {count} is set for {fact}, {hour}.",
+        "The new bridge in {city} was finished on {fact}.",
+        "Holidays begin on {fact}, dear {name}.",
+        "Photo {count} was taken on {fact}.",
+    ),
+    slots={
+        "name": one_of("Quinn", "Rosa", "Stella", "Tina", "Ursula", "Vera", "Wanda", "Yvonne"),
+        "city": one_of("Portland", "Zurich", "Turin", "Houston", "Bergen"),
+        "hour": one_of("7 am", "3:15", "quarter past two", "4 pm", "10 pm"),
         "count": between(2, 60),
     },
 )
@@ -91,7 +122,7 @@ def score(expected: str, output: str) -> tuple[float, str]:
     return 0.0, f"Expected {expected}; {date[0]} comes first."
 
 
-_TRAIN_EXAMPLES = draw_examples("date", "train", _TRAIN, _date, count=256, avoid=frozenset())
+_SPLITS = draw_splits("date", {"train": _TRAIN, "select": _SELECT, "test": _TEST}, _date)
 
 DATE = DemoTask(
     name="date",
@@ -100,14 +131,6 @@ DATE = DemoTask(
         Message("system", "You are a helpful assistant."),
         Message("user", "What is the date in this message?\n\n{text}"),
     ),
-    train=_TRAIN_EXAMPLES,
-    test=draw_examples(
-        "date",
-        "test",
-        _TEST,
-        _date,
-        count=160,
-        avoid=frozenset(example.answer for example in _TRAIN_EXAMPLES),
-    ),
+    **_SPLITS,
     score=score,
 )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from paretune.demo.container import TEST_SEEDS_FROM
+from paretune.demo.container import SELECT_SEEDS_FROM, TEST_SEEDS_FROM
 from paretune.demo.task import DemoTask
 
-TRAIN, SELECT, TEST = 160, 40, 120
-PARETO = 40
-BUDGET = 900
+TRAIN, SELECT, TEST = 176, 64, 120
+PARETO = 56
+BUDGET = 1300
 
 
 def demo_document(
@@ -36,9 +36,9 @@ def demo_document(
                 "rollout": {"budget": budget or BUDGET, "max_concurrent": slots, "minibatch_size": 8},
                 "evaluation": {
                     "seeds": {"start": 0, "end": TRAIN},
-                    "validation_seeds": {"start": TRAIN, "end": TRAIN + SELECT},
+                    "validation_seeds": {"start": SELECT_SEEDS_FROM, "end": SELECT_SEEDS_FROM + SELECT},
                     "test_pool": {"start": TEST_SEEDS_FROM, "end": TEST_SEEDS_FROM + TEST},
-                    "validation_top_k": 2,
+                    "validation_top_k": 3,
                 },
                 "population": {
                     "initial_size": 1,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from random import Random
 
-from paretune.demo.task import DemoTask, Fact, Material, Message, between, draw_examples, one_of
+from paretune.demo.task import DemoTask, Fact, Material, Message, between, draw_splits, one_of
 
 _TRAIN = Material(
     wordings=(
@@ -25,12 +25,42 @@ _TRAIN = Material(
         "After {count} months, fixing the {thing} costs {fact}.",
         "{name} won {fact} in round {small}.",
         "Invoice {code} says {fact}, due on {day}.",
+        "{small} of us split the {fact} for the {thing}.",
+        "By {day} I had saved {fact} for the trip to {city}.",
+        "The {thing} was marked down to {fact}, {count} are left.",
+        "{name} found {fact} in a coat from {city}.",
     ),
     slots={
         "name": one_of("Anna", "Ben", "Carla", "David", "Elena", "Frank", "Grace", "Henry"),
         "thing": one_of("lamp", "printer", "bike", "sofa", "camera", "guitar", "blender"),
         "city": one_of("Boston", "Madrid", "Oslo", "Denver", "Lisbon"),
         "day": one_of("May 3", "June 14", "Monday", "Friday", "March 21", "July 9"),
+        "count": between(2, 60),
+        "small": between(2, 9),
+        "code": between(100, 999),
+    },
+)
+
+_SELECT = Material(
+    wordings=(
+        "Parking in {city} for {small} hours set me back {fact}.",
+        "The insurance pays {fact} for the stolen {thing}.",
+        "{name} bet {fact} on horse {small}.",
+        "Class {code} collected {fact} for the teacher on {day}.",
+        "It takes {fact} a month to heat our {small} offices.",
+        "The fine of {fact} must be settled within {count} days.",
+        "On {day} {name} transferred {fact} to account {code}.",
+        "You still have {fact} of credit and {count} minutes.",
+        "The {thing} in window {small} is priced at {fact}.",
+        "Fuel to {city} and back, {count} litres, comes to {fact}.",
+        "{name} asked for a raise of {fact} after {small} years.",
+        "Tip included, the {count} pizzas made {fact}.",
+    ),
+    slots={
+        "name": one_of("Quentin", "Rosa", "Stefan", "Tina", "Ulrich", "Vera", "Walter", "Yvonne"),
+        "thing": one_of("watch", "canoe", "violin", "oven", "carpet", "drone"),
+        "city": one_of("Portland", "Zurich", "Turin", "Houston", "Bergen"),
+        "day": one_of("September 5", "December 12", "Wednesday", "Thursday", "February 22"),
         "count": between(2, 60),
         "small": between(2, 9),
         "code": between(100, 999),
@@ -84,7 +114,7 @@ def score(expected: str, output: str) -> tuple[float, str]:
     return 0.0, f"Expected {expected}; {number[0]} comes first."
 
 
-_TRAIN_EXAMPLES = draw_examples("money", "train", _TRAIN, _amount, count=256, avoid=frozenset())
+_SPLITS = draw_splits("money", {"train": _TRAIN, "select": _SELECT, "test": _TEST}, _amount)
 
 MONEY = DemoTask(
     name="money",
@@ -93,14 +123,6 @@ MONEY = DemoTask(
         Message("system", "You are a helpful assistant."),
         Message("user", "How much money is this message about?\n\n{text}"),
     ),
-    train=_TRAIN_EXAMPLES,
-    test=draw_examples(
-        "money",
-        "test",
-        _TEST,
-        _amount,
-        count=160,
-        avoid=frozenset(example.answer for example in _TRAIN_EXAMPLES),
-    ),
+    **_SPLITS,
     score=score,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from random import Random
 
-from paretune.demo.task import DemoTask, Fact, Material, Message, between, draw_examples, one_of
+from paretune.demo.task import DemoTask, Fact, Material, Message, between, draw_splits, one_of
 
 _TRAIN = Material(
     wordings=(
@@ -21,6 +21,14 @@ _TRAIN = Material(
         "Could you send the receipt for {fact} to {name}, customer {customer}?",
         "I got two parcels for order no. {fact}, both with a {thing}.",
         "Ticket {customer}: the {thing} in order {fact} leaks.",
+        "Is it possible to add a gift note to {fact}? It is for {name}.",
+        "{fact} should have had {count} {thing}s, not one.",
+        "I am writing about the {thing} from {fact}.",
+        "Nobody answers at {phone}. Please look at {fact}.",
+        "{name} signed for order {fact} on {day}, not me.",
+        "The tracking page for {fact} has said the same for {count} days.",
+        "My account {customer} does not show order {fact}.",
+        "How do I return {fact}? The {thing} does not fit.",
     ),
     slots={
         "name": one_of("Anna", "Ben", "Carla", "David", "Elena", "Frank", "Grace", "Henry"),
@@ -28,6 +36,31 @@ _TRAIN = Material(
         "day": one_of("May 3", "June 14", "Monday", "Friday", "March 21", "July 9"),
         "count": between(2, 60),
         "phone": lambda rng: f"555-{rng.randint(1000, 9999)}",
+        "customer": between(10000, 99999),
+    },
+)
+
+_SELECT = Material(
+    wordings=(
+        "Dear team, will {fact} be here by {day}?",
+        "We were charged ${count} too much on order {fact}.",
+        "{name} from account {customer} wants to pay {fact} by card.",
+        "The {thing} works well, but the manual of order {fact} is missing.",
+        "I need the invoice of {fact}, please call {phone}.",
+        "After {count} mails nobody knows where {fact} is.",
+        "Please split order {fact} into {count} parcels.",
+        "A neighbour took {fact} on {day}; the {thing} is scratched.",
+        "Reference {customer}, order {fact}: wrong {thing} again.",
+        "{fact} is still in the warehouse, says {name}.",
+        "Please hold {fact} until {day}, we are away.",
+        "What is the delivery time for order {fact}? {name}, {phone}",
+    ),
+    slots={
+        "name": one_of("Quentin", "Rosa", "Stefan", "Tina", "Ulrich", "Vera", "Walter", "Yvonne"),
+        "thing": one_of("sofa", "watch", "oven", "carpet", "drone", "violin"),
+        "day": one_of("September 5", "December 12", "Wednesday", "Thursday", "February 22", "Saturday"),
+        "count": between(2, 60),
+        "phone": lambda rng: f"333-{rng.randint(1000, 9999)}",
         "customer": between(10000, 99999),
     },
 )
@@ -72,7 +105,7 @@ def score(expected: str, output: str) -> tuple[float, str]:
     return 0.0, f"Expected {expected}; {code[0]} comes first."
 
 
-_TRAIN_EXAMPLES = draw_examples("order", "train", _TRAIN, _order_id, count=256, avoid=frozenset())
+_SPLITS = draw_splits("order", {"train": _TRAIN, "select": _SELECT, "test": _TEST}, _order_id)
 
 ORDER = DemoTask(
     name="order",
@@ -81,14 +114,6 @@ ORDER = DemoTask(
         Message("system", "You are a helpful assistant."),
         Message("user", "Which order is this message about?\n\n{text}"),
     ),
-    train=_TRAIN_EXAMPLES,
-    test=draw_examples(
-        "order",
-        "test",
-        _TEST,
-        _order_id,
-        count=160,
-        avoid=frozenset(example.answer for example in _TRAIN_EXAMPLES),
-    ),
+    **_SPLITS,
     score=score,
 )

@@ -13,6 +13,9 @@ Score = Callable[[str, str], tuple[float, str]]
 
 Draw = Callable[[Random], str]
 
+COUNTS = {"train": 240, "select": 80, "test": 160}
+"""Examples of a demo task, by split."""
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -54,30 +57,37 @@ class Material:
 class DemoTask:
     """Data, score and the prompt a newcomer would start with.
 
-    `train` and `test` share no wording, no name and no answer.
+    `train`, `select` and `test` share no wording, no name and no answer: what is chosen on `select` must
+    do well on wordings that the search never saw.
     """
 
     name: str
     description: str
     seed_messages: tuple[Message, ...]
     train: tuple[DemoExample, ...]
+    select: tuple[DemoExample, ...]
     test: tuple[DemoExample, ...]
     score: Score
 
 
-def draw_examples(
-    task: str,
-    split: str,
-    material: Material,
-    fact: Callable[[Random], Fact],
-    *,
-    count: int,
-    avoid: frozenset[str],
+def draw_splits(
+    task: str, materials: Mapping[str, Material], fact: Callable[[Random], Fact]
+) -> dict[str, tuple[DemoExample, ...]]:
+    """Split -> its examples, as many as `COUNTS` says; no answer stands in two splits."""
+    splits: dict[str, tuple[DemoExample, ...]] = {}
+    for split, material in materials.items():
+        avoid = frozenset(example.answer for examples in splits.values() for example in examples)
+        splits[split] = _draw(task, split, material, fact, avoid)
+    return splits
+
+
+def _draw(
+    task: str, split: str, material: Material, fact: Callable[[Random], Fact], avoid: frozenset[str]
 ) -> tuple[DemoExample, ...]:
-    """`count` different examples, the wordings in turn, no answer in `avoid`; always the same ones."""
-    rng = stream(1, "demo", task, split)
+    """Different examples, the wordings in turn, no answer in `avoid`; always the same ones."""
+    rng = stream(2, "demo", task, split)
     found: dict[str, DemoExample] = {}
-    while len(found) < count:
+    while len(found) < COUNTS[split]:
         wording = material.wordings[len(found) % len(material.wordings)]
         drawn = fact(rng)
         filled = {name: draw(rng) for name, draw in material.slots.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from paretune.algorithms.stops import closing_rollouts
+from paretune.algorithms.stops import kept_rollouts
 from paretune.engine.job import Job
 
 
@@ -33,9 +33,9 @@ def forecast(job: Job) -> Forecast:
     size = min(settings.minibatch_size, len(splits.reflect))
     gate = size if splits.shared else 2 * size  # the parent's own minibatch may be known already
     full = len(splits.pareto) - (size if splits.shared else 0)
-    initial, closing = len(splits.pareto), closing_rollouts(splits)
     planned = settings.initial_size - 1 + settings.generations * settings.children_per_generation
     budget = job.limits.rollouts
+    initial, closing = len(splits.pareto), kept_rollouts(splits, settings.finalists, budget)
     if budget is None:
         fewest = most = job.limits.steps or planned
         rollouts = initial + closing + planned * (gate + full)

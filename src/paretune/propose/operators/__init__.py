@@ -42,7 +42,7 @@ BASE = 0.2
 class OperatorProposer:
     """Pure and free: the same packet always gets the same proposal. Raises Rejected(NO_IDEA) at the end."""
 
-    identity = "operators/2"
+    identity = "operators/3"
 
     async def propose(self, packet: Packet) -> Proposal:
         known = (*packet.evidence, *packet.examples)

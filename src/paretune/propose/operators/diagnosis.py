@@ -57,8 +57,9 @@ def diagnose(evidence: Evidence, shape: Shape | None) -> Symptom:
 
 
 def _holds(text: str, answer: str) -> bool:
-    """True if the answer stands in the text by itself, whatever its case."""
-    return re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", text, re.IGNORECASE) is not None
+    """True if the answer stands in the text by itself, whatever its case; `12` does not stand in `12.50`."""
+    alone = rf"(?<!\w)(?<!\d[.,]){re.escape(answer)}(?!\w|[.,]\d)"
+    return re.search(alone, text, re.IGNORECASE) is not None
 
 
 def symptoms(evidence: Iterable[Evidence], shape: Shape | None) -> Counter[Symptom]:

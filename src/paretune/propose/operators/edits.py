@@ -15,6 +15,7 @@ from paretune.propose.operators.shapes import Shape
 
 MOST_DEMONSTRATIONS = 6
 LONGEST_GIVEN = 400
+HANDFUL = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def move_question(desk: Desk, rng: random.Random) -> Iterator[Edit]:
     yield Edit(
         {desk.ask: moved, desk.tell: tell.with_prose(ask.prose)}, "moves the question to the instructions"
     )
-    both = tell.with_prose(_joined(tell.prose, ask.prose))
+    both = tell.with_prose(_joined(_without_own_lines(tell.prose), ask.prose))
     yield Edit({desk.ask: moved, desk.tell: both}, "adds the question to the instructions")
 
 
@@ -110,7 +111,7 @@ def demonstrate(desk: Desk, rng: random.Random) -> Iterator[Edit]:
             continue
         layout = desk.layouts[name]
         shown = {d.given for d in layout.demonstrations}
-        fresh = [d for d in map(_demonstration, _varied(desk.solved, rng)) if d and d.given not in shown]
+        fresh = _varied(desk.solved, layout.demonstrations, rng)
         room = MOST_DEMONSTRATIONS - len(shown)
         for count in (1, 2, 4):
             if count <= min(room, len(fresh)):
@@ -175,12 +176,11 @@ def quoted(layouts: Mapping[str, Layout], known: tuple[Evidence, ...]) -> tuple[
 
 
 def desk_of(packet: Packet, shape: Shape | None) -> Desk:
-    """Read the editable components; those that cannot be taken apart are left out.
+    """Read the editable components.
 
     Demonstrations come from outside the minibatch: a child is not shown the answers that it is gated on.
     """
-    read = {name: read_layout(packet.parent.components[name]) for name in packet.targets}
-    layouts = {name: layout for name, layout in read.items() if layout is not None}
+    layouts = {name: read_layout(packet.parent.components[name]) for name in packet.targets}
     ask = next((name for name, layout in layouts.items() if layout.slots), None)
     tell = next((name for name, layout in layouts.items() if not layout.slots), None)
     gated = {_one_line(e.input) for e in packet.evidence}  # the same text may stand under another id
@@ -205,25 +205,39 @@ def _demonstration(evidence: Evidence) -> Demonstration | None:
     return Demonstration(given, answer) if given and answer and "{" not in given + answer else None
 
 
-def _varied(solved: tuple[Evidence, ...], rng: random.Random) -> list[Evidence]:
-    """A random order in which different answers come first, and failed examples before solved ones."""
-    order = list(solved)
-    rng.shuffle(order)
-    order.sort(key=lambda e: e.perfect)
-    first: list[Evidence] = []
-    seen: set[str] = set()
-    for one in order:
-        if one.expected not in seen:
-            seen.add(one.expected)
-            first.append(one)
-    return first + [e for e in order if e not in first]
+def _varied(
+    solved: tuple[Evidence, ...], shown: tuple[Demonstration, ...], rng: random.Random
+) -> list[Demonstration]:
+    """Some examples that are not shown yet, each as unlike those before it as a random handful allows.
+
+    Those with a new answer come first, then those with the smallest share of words in common with any that is
+    shown, then those that the parent fails.
+    """
+    handful = rng.sample(solved, min(len(solved), HANDFUL))
+    handful.sort(key=lambda e: e.perfect)
+    givens = {d.given for d in shown}
+    made = (_demonstration(e) for e in handful)
+    left = list(dict.fromkeys(d for d in made if d and d.given not in givens))
+    alike = {d: max((_likeness(d, other) for other in shown), default=(False, 0.0)) for d in left}
+    varied: list[Demonstration] = []
+    while left and len(varied) < MOST_DEMONSTRATIONS:
+        chosen = min(left, key=alike.__getitem__)
+        left.remove(chosen)
+        varied.append(chosen)
+        alike |= {d: max(alike[d], _likeness(d, chosen)) for d in left}
+    return varied
+
+
+def _likeness(one: Demonstration, other: Demonstration) -> tuple[bool, float]:
+    words, others = set(one.given.casefold().split()), set(other.given.casefold().split())
+    return one.answer == other.answer, len(words & others) / len(words | others)
 
 
 def _joined(*parts: str) -> str:
     """One behind the other; behind several lines (a list, a block of code) on a line of its own."""
-    text = parts[0]
-    for part in parts[1:]:
-        text += ("\n" if "\n" in text else " ") + part
+    text = ""
+    for part in filter(None, parts):
+        text += (("\n" if "\n" in text else " ") if text else "") + part
     return text
 
 
@@ -231,7 +245,17 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-_OWN = re.compile(r"\s*Answer (?:with|in|only|as)\b(?:[^.]|\.(?=\S))*\.(?: No other words\.)?")
+_OWN = re.compile(
+    r"\s*Answer (?:"
+    r"with the number only, digits only, no words"
+    r"|with one of these and nothing else: (?:[^.]|\.(?=\S))*"
+    r"|with (?:one word|at most \w+ words), nothing else"
+    r"|as briefly as you can, without an introduction"
+    r"|in the form [^\s,]+ only, no other words"
+    r"|only with this form: (?:[^.]|\.(?=\S))*\. No other words"
+    r")\."
+)
+"""What `induce` and `_line` write; a user's own "Answer in ..." stays."""
 _FIELDS = re.compile(r"\s*(?:The right one often stands|Leave out any that stands) next to: [^.]*\.")
 
 

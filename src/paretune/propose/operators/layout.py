@@ -27,13 +27,15 @@ class Demonstration:
 class Layout:
     """A text taken apart: prose, demonstrations, and the lines with placeholders.
 
-    `prose` is what is neither. `slots` are the placeholders in order. `after`: the prose stands behind
-    the given, not before it. `labelled`: the given has a label and the cue ends the message.
+    `prose` is what is neither. `slots` are the placeholders in order. `given` are their lines as
+    somebody wrote them, empty if they stand there bare. `after`: the prose stands behind the given.
+    `labelled`: the given has a label and the cue ends the message.
     """
 
     prose: str
     demonstrations: tuple[Demonstration, ...] = ()
     slots: tuple[str, ...] = ()
+    given: str = ""
     after: bool = False
     labelled: bool = False
 
@@ -46,45 +48,62 @@ class Layout:
         return f"{text}\n{CUE}" if self.labelled and self.slots else text
 
     def _given(self) -> str:
-        if not self.labelled:
-            return "\n".join("{" + slot + "}" for slot in self.slots)
-        if len(self.slots) == 1:
-            return f"{GIVEN} {{{self.slots[0]}}}"
-        return "\n".join(f"{slot.replace('_', ' ').capitalize()}: {{{slot}}}" for slot in self.slots)
+        """A label of its own gives way to the one that demonstrations have, a sentence does not."""
+        only_a_label = len(self.slots) == 1 and _bare(self.given)
+        if self.given and not (self.labelled and only_a_label):
+            return self.given
+        return _bare_lines(self.slots, self.labelled)
 
     def with_prose(self, prose: str) -> Layout:
         return replace(self, prose=prose.strip())
 
 
-def read_layout(text: str) -> Layout | None:
-    """The layout of a text; None when placeholders stand inside sentences and cannot be taken apart."""
+def read_layout(text: str) -> Layout:
+    """The layout of a text. Prose both before and behind placeholders in sentences is taken for given."""
     shown = tuple(Demonstration(m["given"], m["answer"]) for m in _SHOWN.finditer(text))
     rest = _SHOWN.sub("", text)
     slots = placeholders(rest)
     if not slots:
         return Layout(_tidy(rest), shown)
-    lines = rest.splitlines()
+    return _behind_colon(rest, shown, slots) or _lines(rest, shown, slots)
+
+
+def _lines(text: str, shown: tuple[Demonstration, ...], slots: tuple[str, ...]) -> Layout:
+    """Prose is what stands before the lines with placeholders, or behind them if nothing does."""
+    lines = text.strip().splitlines()
+    cued = lines[-1].strip() == CUE
+    if cued:
+        lines.pop()
     holding = [i for i, line in enumerate(lines) if placeholders(line)]
-    if not all(_bare(lines[i]) for i in holding):
-        return _behind_colon(rest, shown, slots)
-    labelled = any(":" in lines[i] for i in holding) and lines[-1].strip() == CUE
-    prose = [line for i, line in enumerate(lines) if i not in holding and line.strip() != CUE]
-    before = [line for i, line in enumerate(lines) if i < holding[0] and line.strip()]
-    return Layout(
-        _tidy("\n".join(prose)),
-        shown,
-        slots,
-        after=not before and bool(_tidy("\n".join(prose))),
-        labelled=labelled,
-    )
+    first, last = holding[0], holding[-1]
+    before, behind = _tidy("\n".join(lines[:first])), _tidy("\n".join(lines[last + 1 :]))
+    bare = all(_bare(lines[i]) for i in holding)
+    if bare and holding == list(range(first, last + 1)):
+        prose, given = "\n".join(filter(None, (before, behind))), lines[first : last + 1]
+    elif before:
+        prose, given = before, lines[first:]
+    else:
+        prose, given = behind, lines[: last + 1]
+    labelled = cued and any(":" in lines[i] for i in holding)
+    layout = Layout(prose, shown, slots, "", bool(prose) and not before, labelled)
+    written = _tidy("\n".join(given))
+    return layout if written == _tidy(_bare_lines(slots, labelled)) else replace(layout, given=written)
 
 
 def _behind_colon(text: str, shown: tuple[Demonstration, ...], slots: tuple[str, ...]) -> Layout | None:
     """`Question: {x}` on one line, with the question as prose; anything more tangled is left alone."""
     match = re.fullmatch(r"(?s)(.*[.?!:])\s*\{(\w+)\}\s*", text)
-    if len(slots) != 1 or match is None or placeholders(match[1]):
+    if len(slots) != 1 or match is None or placeholders(match[1]) or _bare(text.splitlines()[-1]):
         return None
     return Layout(_tidy(match[1].rstrip(": ")), shown, slots)
+
+
+def _bare_lines(slots: tuple[str, ...], labelled: bool) -> str:
+    if not labelled:
+        return "\n".join("{" + slot + "}" for slot in slots)
+    if len(slots) == 1:
+        return f"{GIVEN} {{{slots[0]}}}"
+    return "\n".join(f"{slot.replace('_', ' ').capitalize()}: {{{slot}}}" for slot in slots)
 
 
 def _bare(line: str) -> bool:

@@ -10,7 +10,7 @@ MOST_LABELS = 30
 LEAST_REPEATS = 3
 SHORT_WORDS = 4
 
-_NUMERIC = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?")
+_NUMERIC = re.compile(r"[-+]?\d+(?:,\d+)*(?:\.\d+)?")
 _RUN = re.compile(r"[A-Z]+|[a-z]+|\d+|.", re.DOTALL)
 _COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _MARKS = {
