@@ -20,6 +20,7 @@ from paretune.config import (
     GEPAConfig,
     GEPAEvaluationConfig,
     GEPAMutationConfig,
+    GEPAPipelineConfig,
     GEPAPopulationConfig,
     GEPARolloutConfig,
     GEPATokenConfig,
@@ -52,6 +53,7 @@ LEVELS: dict[str, type[Section]] = {
     "gepa.population": GEPAPopulationConfig,
     "gepa.archive": GEPAArchiveConfig,
     "gepa.token": GEPATokenConfig,
+    "gepa.pipeline": GEPAPipelineConfig,
     "gepa.evaluation.seeds": SeedRange,
     "termination_config": TerminationConfig,
     "proposer": ProposerConfig,
@@ -64,7 +66,7 @@ def document(**beside: Any) -> dict[str, Any]:
     """The documented file with every section there is, as a mapping."""
     data = tomllib.loads(DOCUMENTED.read_text())
     inner = data["prompt_learning"]
-    for name in ("mutation", "archive", "token"):
+    for name in ("mutation", "archive", "token", "pipeline"):
         inner["gepa"][name] = {}
     inner |= {"termination_config": {}, "proposer": {}, "container": {}}
     inner["task_pools"] = {"reflection": ["a"], "pareto": ["b"]}
@@ -245,6 +247,9 @@ _WRONG: list[tuple[str, str, Any]] = [
     ("gepa.archive", "pareto_eps", 0),
     ("gepa.archive", "feedback_fraction", float("nan")),
     ("gepa.token", "max_spend_usd", float("inf")),
+    ("gepa.pipeline", "mode", "flash"),
+    ("gepa.pipeline", "lanes", 0),
+    ("gepa.pipeline", "validation_share", 0),
     ("termination_config", "target_reward", float("nan")),
     ("termination_config", "max_seconds", 0),
     ("container", "rollout_failure_rate_tolerance", 2),

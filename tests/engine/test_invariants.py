@@ -31,7 +31,9 @@ from paretune.views.run_view import RunView, read
 from support.digests import fingerprint
 from support.rulebook import Fails, RulebookExecutor, ScriptedModel, canaries, dice
 from support.runs import (
+    ASYNC,
     CASES,
+    SYNC,
     Finished,
     JournalStore,
     begin,
@@ -43,6 +45,8 @@ from support.search import searched
 SEEDS = (0, 1, 3)
 EVERY = [pytest.param(name, seed, id=f"{name}-{seed}") for name in CASES for seed in SEEDS]
 each_case = pytest.mark.parametrize(("name", "seed"), EVERY)
+each_sync_case = pytest.mark.parametrize(("name", "seed"), [p for p in EVERY if p.values[0] in SYNC])
+each_async_case = pytest.mark.parametrize(("name", "seed"), [p for p in EVERY if p.values[0] in ASYNC])
 
 
 @functools.cache
@@ -94,7 +98,7 @@ def _counts(ledger: Ledger) -> dict[str, tuple[int, ...]]:
 # -- candidates = 1 + accepted, events balanced ------------------------------------------------------
 
 
-@each_case
+@each_sync_case
 def test_candidates_are_the_seed_and_whoever_passed_the_gate(name: str, seed: int) -> None:
     view, result = viewed(name, seed), finished(name, seed).result()
     passed = [d for d in view.decisions if isinstance(d, events.GateDecided) and d.passed]
@@ -124,7 +128,7 @@ def _without_late_admissions(view: RunView) -> Iterator[events.Decision]:
             yield decision
 
 
-@each_case
+@each_sync_case
 def test_every_step_ends_in_exactly_one_way(name: str, seed: int) -> None:
     steps = defaultdict(list)
     order = []
@@ -141,6 +145,52 @@ def test_every_step_ends_in_exactly_one_way(name: str, seed: int) -> None:
         ends = [word for word in words if word in ENDS]
         assert len(ends) == 1, (step, words)
         assert words in [way for way in _WAYS if way[-1] == words[-1]], (step, words)
+
+
+@each_async_case
+def test_every_step_of_a_lane_ends_and_every_head_passed_a_gate(name: str, seed: int) -> None:
+    view = viewed(name, seed)
+    steps: dict[int, list[str]] = defaultdict(list)
+    heads: dict[str, str] = {view.seed.id: "seed"}
+    passed: set[str] = set()
+    for decision in view.decisions:
+        match decision:
+            case events.StepStarted(step=step):
+                steps[step].append("start")
+            case events.StepSkipped(step=step, reason=reason) if reason != "nothing_scored":
+                steps[step].append("end")
+            case events.ProposalRejected(step=step):
+                steps[step].append("end")
+            case events.GateDecided(step=step, child=child, passed=True):
+                passed.add(child)
+            case events.GateDecided(step=step):
+                steps[step].append("end")
+            case events.HeadMoved(step=step, head=head, reason=reason):
+                if reason in ("accepted", "joined"):
+                    steps[step].append("end")
+                    assert head in passed if reason == "accepted" else decision.parents[1] in passed
+                else:
+                    assert head in heads or head in passed
+                heads[head] = reason
+            case _:
+                pass
+    assert all(words in (["start", "end"], ["end"], ["start"], []) for words in steps.values()), steps
+    unended = [step for step, words in steps.items() if words == ["start"]]
+    measured = {d.step for d in view.decisions if isinstance(d, events.CandidateAdmitted)}
+    put_off = {d.step for d in view.decisions if isinstance(d, events.EvaluationDeferred)}
+    assert set(unended) <= measured | put_off  # a child of the frontier that passed is measured
+    assert check_record(finished(name, seed).store, view.run.id) == []
+
+
+def test_the_cases_do_exercise_joins_fallbacks_plateaus_and_validations() -> None:
+    heads, kinds = Counter[str](), Counter[str]()
+    for name in ASYNC:
+        for seed in SEEDS:
+            view = viewed(name, seed)
+            heads.update(d.reason for d in view.decisions if isinstance(d, events.HeadMoved))
+            kinds.update(decision.kind for decision in view.decisions)
+    assert {"accepted", "joined", "fallback", "won"} <= set(heads), heads
+    assert kinds["validation_ended"] > 3
 
 
 def _word(decision: events.Decision) -> str:

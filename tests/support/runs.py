@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from paretune.algorithms.settings import GepaSettings
+from paretune.algorithms.settings import GepaSettings, Pipeline
 from paretune.core.budget import Limits
 from paretune.core.candidate import Candidate
 from paretune.core.example import Splits
@@ -93,12 +93,33 @@ def judged(seed: int) -> Case:
     return Case(book, splits, settings, Limits(rollouts=240, steps=60), model=True)
 
 
-CASES: Mapping[str, Callable[[int], Case]] = {
+def lanes(seed: int) -> Case:
+    """Three lanes on one head, three components, a short plateau; no end but the budget."""
+    book = Rulebook(seed, THREE, rules=18, most=2, flaky=0.3)
+    pipeline = Pipeline(lanes=3, validate_every=2, validation_share=0.5, panel=6, plateau=1)
+    settings = replace(
+        GepaSettings.classic(seed=seed, minibatch_size=4), crossover_rate=0.4, pipeline=pipeline
+    )
+    return Case(book, book.splits(reflect=24, pareto=16), settings, Limits(rollouts=500, steps=60))
+
+
+def crowded(seed: int) -> Case:
+    """Eight lanes that edit the same few lines, shared examples, finalists and a test."""
+    book = Rulebook(seed, rules=6, myths=3)
+    pipeline = Pipeline(lanes=8, validate_every=1, validation_share=1.0, plateau=2)
+    settings = replace(GepaSettings.classic(seed=seed, minibatch_size=3), patience=9, pipeline=pipeline)
+    splits = book.splits(pareto=14, select=8, test=6, shared=True)
+    return Case(book, splits, settings, Limits(rollouts=420, steps=60), model=True)
+
+
+SYNC: Mapping[str, Callable[[int], Case]] = {
     "classic": classic,
     "merging": merging,
     "shared": shared,
     "judged": judged,
 }
+ASYNC: Mapping[str, Callable[[int], Case]] = {"lanes": lanes, "crowded": crowded}
+CASES: Mapping[str, Callable[[int], Case]] = {**SYNC, **ASYNC}
 
 
 def begin(store: Store, job: Job, proposer: Proposer, run_id: str = "") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from paretune.algorithms.gepa import Gepa, Ports
+from paretune.algorithms.trunk import Trunk
 from paretune.core.budget import Ledger
 from paretune.engine.proposals import Proposals
 from paretune.engine.record import RunRecord
@@ -14,7 +15,7 @@ from support.rulebook import RulebookExecutor
 from support.runs import Case, begin
 
 
-async def searched(case: Case, executor: RulebookExecutor) -> tuple[MemoryStore, str, Gepa]:
+async def searched(case: Case, executor: RulebookExecutor) -> tuple[MemoryStore, str, Gepa | Trunk]:
     """The search of this case without its closing evaluation, as the runner puts it together."""
     store, job, proposer = MemoryStore(), case.job(), case.proposer()
     run_id = begin(store, job, proposer)
@@ -30,7 +31,8 @@ async def searched(case: Case, executor: RulebookExecutor) -> tuple[MemoryStore,
         decided=lambda: record.decided,
     )
     ports = Ports(evaluator, Proposals(book, ledger, proposer), record, ledger, lambda step: None)
-    gepa = Gepa(job.splits, job.surface, job.settings, ports)
+    kind = Trunk if job.settings.pipeline.lanes else Gepa
+    gepa = kind(job.splits, job.surface, job.settings, ports)
     try:
         await gepa.run(job.seed)
     finally:

@@ -35,6 +35,10 @@ class Notebook:
         line = self._lines[candidate]
         return tuple(line[example] for example in examples)
 
+    def rewards(self, candidate: CandidateId) -> dict[ExampleId, float]:
+        """Example -> reward of this candidate, in the order of asking."""
+        return {example: evidence.reward for example, evidence in self._lines.get(candidate, {}).items()}
+
     def besides(self, examples: Sequence[ExampleId]) -> tuple[Evidence, ...]:
         """One record of each further example that anybody was rolled out on, in the order of the split."""
         found: dict[ExampleId, Evidence] = {}

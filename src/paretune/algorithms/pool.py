@@ -10,7 +10,6 @@ from paretune.core.candidate import Candidate, CandidateId
 from paretune.core.example import ExampleId
 from paretune.core.frontier import Frontier, FrontierType, cells
 from paretune.core.rollout import Outcome, Rollout
-from paretune.propose.base import Tried
 
 ROUNDING = 1e-9
 """Two means closer than this are the same number."""
@@ -20,20 +19,20 @@ ROUNDING = 1e-9
 class Member:
     """A candidate with its measured rewards on pareto examples.
 
-    `mean` is over what was scored. `cursor` is the next component's turn. `tried` are proposals from
-    this member that were turned down.
+    `mean` is over what was scored. `cursor` is the next component's turn.
     """
 
     candidate: Candidate
     rewards: Mapping[ExampleId, float]
     mean: float
     cursor: int = 0
-    tried: list[Tried] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Pool:
     """All members ever admitted, the frontier over those in the archive, and the best so far.
+
+    `lineage` holds the parents of everybody who is a member or has descendants.
 
     `examples` is the number of pareto examples: who was scored on fewer than half of them ranks behind
     all others and is never the best.
@@ -43,6 +42,7 @@ class Pool:
     epsilon: float
     examples: int = 0
     members: dict[CandidateId, Member] = field(default_factory=dict)
+    lineage: dict[CandidateId, tuple[CandidateId, ...]] = field(default_factory=dict)
     frontier: Frontier = field(init=False)
     best: CandidateId = ""
 
@@ -53,6 +53,7 @@ class Pool:
         """Add a measured candidate; returns the cells that it alone now leads, as text."""
         if candidate.id in self.members:
             raise ValueError(f"{candidate.id} is a member already")
+        self.lineage[candidate.id] = candidate.parents
         scored = [o for o in outcomes if isinstance(o, Rollout)]
         rewards = {o.example: o.reward for o in scored}
         objectives = {o.example: o.answer.objectives for o in scored if o.answer.objectives}
@@ -72,14 +73,14 @@ class Pool:
         return min((c for c in archive if c != self.best), key=self.frontier.wins)
 
     def ancestors(self, candidate: CandidateId) -> set[CandidateId]:
-        """All ancestors of a member, itself not included."""
+        """All ancestors, members or not; the candidate itself is not among them."""
         found: set[CandidateId] = set()
-        open_ones = list(self.members[candidate].candidate.parents)
+        open_ones = list(self.lineage[candidate])
         while open_ones:
             one = open_ones.pop()
             if one not in found:
                 found.add(one)
-                open_ones.extend(self.members[one].candidate.parents)
+                open_ones.extend(self.lineage[one])
         return found
 
     def _beats_best(self, candidate: CandidateId) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from paretune.core.events import Decision
 from paretune.core.rollout import Outcome, RolloutRequest
+from paretune.evaluate.queue import Priority
 from paretune.propose.base import Packet, Proposal
 from paretune.propose.guards import Rejected
 
@@ -19,7 +20,15 @@ class Evaluate(Protocol):
 
     def keys(self, requests: Sequence[RolloutRequest]) -> list[str]: ...
 
-    async def evaluate(self, requests: Sequence[RolloutRequest]) -> list[Outcome]: ...
+    def start(
+        self, requests: Sequence[RolloutRequest], priority: Priority = Priority.FULL
+    ) -> Awaitable[list[Outcome]]:
+        """The budget is drawn before it returns, so that lanes draw in the order of their calls."""
+        ...
+
+    async def evaluate(
+        self, requests: Sequence[RolloutRequest], priority: Priority = Priority.FULL
+    ) -> list[Outcome]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from paretune.core.frontier import FrontierType
 from paretune.core.gate import Acceptance
+
+
+class Staleness(StrEnum):
+    """What becomes of a proposal whose parent is no longer the head."""
+
+    ACCEPT = "accept"
+    DROP = "drop_older_than"
+    REPAIR = "repair"
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """`lanes` 0: one thing at a time (`sync`). Otherwise so many lanes share one head (`async`).
+
+    `staleness`: a late child is gated against its own parent and may replace the head (`accept`), is dropped
+    when the head moved more than `oldest` times (`drop_older_than`), or is carried onto the head (`repair`).
+    `guards`: examples that the parent passes, added to each gate. A head is validated after `validate_every`
+    accepted steps, if validations took no more than `validation_share` of the rollouts, on all pareto
+    examples and a panel of at most `panel` reflect examples; after `plateau` validations without a new
+    incumbent parents come from the frontier.
+    """
+
+    lanes: int = 0
+    staleness: Staleness = Staleness.REPAIR
+    oldest: int = 0
+    guards: int = 0
+    validate_every: int = 4
+    validation_share: float = 0.2
+    panel: int = 56
+    plateau: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +70,7 @@ class GepaSettings:
     finalists: int = 3
     merge_gate_size: int = 5
     merge_overlap_floor: int = 5
+    pipeline: Pipeline = Pipeline()
 
     @classmethod
     def classic(cls, *, seed: int = 0, minibatch_size: int = 3) -> GepaSettings:

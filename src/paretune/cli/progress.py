@@ -66,6 +66,9 @@ class Progress:
                     f"step {decision.step}: {decision.child} not better "
                     f"({decision.before:g} -> {decision.after:g} on {decision.pairs})"
                 )
+            case events.HeadMoved():
+                told = {"accepted": "is the head now", "joined": "joins two edits and is the head now"}
+                return f"step {decision.step}: {decision.head} {told.get(decision.reason, decision.reason)}"
             case events.EvaluationDeferred():
                 return f"step {decision.step}: {decision.child} passed its gate; no budget for all examples"
             case events.SearchEnded():
@@ -85,7 +88,9 @@ class Progress:
         if decision.best:
             self._best = decision.mean
         mark = "  <- best so far" if decision.best else ""
-        return f"step {decision.step}: {decision.candidate} accepted, {decision.mean:.3f}{mark}"
+        return (
+            f"step {decision.step}: {decision.candidate} on all {decision.scored}: {decision.mean:.3f}{mark}"
+        )
 
     def _spent(self) -> str:
         if self._live is None:

@@ -77,9 +77,8 @@ class TaskPoolsConfig(Section):
 class PromptLearningConfig(Section):
     """A job: the task container, the prompt to begin with, the model under it, and the algorithm."""
 
-    NOT_YET: ClassVar[frozenset[str]] = frozenset(
-        {"mipro", "judge", "verifier", "proxy_models", "free_tier", "pipeline"}
-    )
+    NOT_YET: ClassVar[frozenset[str]] = frozenset({"mipro", "judge", "verifier", "proxy_models", "free_tier"})
+    INSTEAD: ClassVar[dict[str, str]] = {"pipeline": "use [prompt_learning.gepa.pipeline]"}
 
     algorithm: Literal["gepa"]
     task_app_url: str

@@ -67,6 +67,28 @@ class GEPAArchiveConfig(Section):
     feedback_fraction: float = Field(0.5, ge=0, le=1)
 
 
+class GEPAPipelineConfig(Section):
+    """`sync`: the paper's loop, one thing at a time. `async`: lanes without barriers that share one head.
+
+    `staleness_policy` says what becomes of a proposal whose parent is no longer the head: gated against its
+    own parent all the same (`accept`), dropped when the head moved more than `drop_older_than` times, or
+    carried onto the head (`repair`). `lanes`: as many as minibatches fit into `rollout.max_concurrent`, at
+    most 4, if not given; more lanes are faster, one learns most per rollout. `guards`: further examples that
+    the parent passes, added to each gate. A head is validated after `validate_every` accepted steps, within
+    `validation_share` of the rollouts, on the pareto examples and at most `panel` others.
+    """
+
+    mode: Literal["sync", "async"] = "async"
+    lanes: int | None = Field(None, gt=0, le=64)
+    staleness_policy: Literal["accept", "drop_older_than", "repair"] = "repair"
+    drop_older_than: int = Field(4, ge=0)
+    guards: int = Field(0, ge=0)
+    validate_every: int = Field(4, gt=0)
+    validation_share: float = Field(0.2, gt=0, le=1)
+    panel: int = Field(56, ge=0)
+    plateau_after: int = Field(3, gt=0)
+
+
 class GEPATokenConfig(Section):
     """Length of a candidate and money."""
 
@@ -154,6 +176,8 @@ class GEPAConfig(Section):
                 for name in ("size", "pareto_eps")
                 if getattr(self.archive, name) != getattr(plain, name)
             ]
+            if self.pipeline != GEPAPipelineConfig() and self.pipeline.mode != "sync":
+                given.append("pipeline")
             if given:
                 raise ValueError(f"preset 'classic' decides {', '.join(given)}; leave it out, or the preset")
         return self
@@ -175,3 +199,4 @@ class GEPAConfig(Section):
     population: GEPAPopulationConfig = GEPAPopulationConfig()
     archive: GEPAArchiveConfig = GEPAArchiveConfig()
     token: GEPATokenConfig = GEPATokenConfig()
+    pipeline: GEPAPipelineConfig = GEPAPipelineConfig()

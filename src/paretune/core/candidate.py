@@ -9,7 +9,7 @@ from typing import Literal
 from paretune.core.canonical import digest
 
 CandidateId = str
-Origin = Literal["seed", "mutation", "merge"]
+Origin = Literal["seed", "mutation", "merge", "join"]
 
 
 def content_id(components: Mapping[str, str]) -> CandidateId:

@@ -35,6 +35,7 @@ class StepStarted:
     parent: str
     targets: list[str]
     minibatch: list[str]
+    lane: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +78,8 @@ class ChildProposed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateDecided:
-    """Paired comparison on the same examples. `before` and `after` are summed rewards."""
+    """Paired comparison on the same examples. `before` and `after` are summed rewards; `baseline` had to be
+    beaten, the first parent where it is empty."""
 
     kind: ClassVar[str] = "gate_decided"
     step: int
@@ -87,6 +89,7 @@ class GateDecided:
     after: float
     pairs: int
     reason: str
+    baseline: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +108,43 @@ class CandidateAdmitted:
     failed: int
     gained: list[str]
     best: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadMoved:
+    """The text that lanes start from is another one: `accepted`, `joined` (an accepted edit carried onto a
+    newer head), `fallback` (to the incumbent) or `won` (a child of the frontier)."""
+
+    kind: ClassVar[str] = "head_moved"
+    step: int
+    head: str
+    parents: list[str]
+    generation: int
+    components: dict[str, str]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationStarted:
+    """A head goes to all pareto examples and to the panel, in the background."""
+
+    kind: ClassVar[str] = "validation_started"
+    step: int
+    candidate: str
+    panel: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationEnded:
+    """Head against incumbent, paired on everything that both were scored on."""
+
+    kind: ClassVar[str] = "validation_ended"
+    step: int
+    candidate: str
+    incumbent: str
+    wins: int
+    losses: int
+    difference: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +206,9 @@ Decision = (
     | ChildProposed
     | GateDecided
     | CandidateAdmitted
+    | HeadMoved
+    | ValidationStarted
+    | ValidationEnded
     | EvaluationDeferred
     | CandidateRetired
     | SearchEnded

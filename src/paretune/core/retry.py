@@ -28,10 +28,14 @@ class RetryPolicy:
         """Seconds to wait after attempt number `attempt` (from 1), None to give up."""
         if attempt >= self.attempts or not error.retryable:
             return None
-        jitter = rng.uniform(0.0, min(self.cap, self.base * 2.0 ** (attempt - 1)))
+        jitter = self.jitter(attempt, rng)
         if error.retry_after is None:
             return jitter
         return None if error.retry_after > self.longest_wait else error.retry_after + jitter
+
+    def jitter(self, attempt: int, rng: random.Random) -> float:
+        """Seconds, from 0 to what the doubling has come to after attempt number `attempt`."""
+        return rng.uniform(0.0, min(self.cap, self.base * 2.0 ** min(attempt - 1, 60)))
 
 
 async def retrying(

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from paretune.algorithms.settings import GepaSettings
+from paretune.algorithms.settings import GepaSettings, Pipeline, Staleness
 from paretune.config import GEPAConfig, PromptLearningConfig
 from paretune.config.environment import reference
+from paretune.config.gepa import GEPAPipelineConfig
 from paretune.container.client import ContainerClient
 from paretune.container.messages import Message, refuse_credentials
 from paretune.core.budget import Limits
@@ -35,6 +36,9 @@ ASSUMED_PROMPT_TOKENS = 4_000
 """Prompt tokens of a rollout when its price is estimated from the price table."""
 
 LEAST_FEEDBACK = 3
+
+MOST_LANES = 4
+"""More only if asked for: where edits do not simply add up, late ones cost more than they bring."""
 
 GRACE_SECONDS = 5.0
 """The client gives up first, so that its own words are the ones on record."""
@@ -188,6 +192,23 @@ def settings_of(gepa: GEPAConfig, target: float | None) -> GepaSettings:
         perfect=gepa.perfect_reward,
         target=target,
         finalists=gepa.evaluation.validation_top_k or GepaSettings().finalists,
+        pipeline=pipeline_of(gepa.pipeline, gepa.rollout.max_concurrent // gepa.rollout.minibatch_size),
+    )
+
+
+def pipeline_of(config: GEPAPipelineConfig, minibatches_at_once: int) -> Pipeline:
+    """Lanes and how they share their work; none of it in `sync`."""
+    if config.mode == "sync":
+        return Pipeline()
+    return Pipeline(
+        lanes=config.lanes or max(1, min(MOST_LANES, minibatches_at_once)),
+        staleness=Staleness(config.staleness_policy),
+        oldest=config.drop_older_than,
+        guards=config.guards,
+        validate_every=config.validate_every,
+        validation_share=config.validation_share,
+        panel=config.panel,
+        plateau=config.plateau_after,
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from paretune.algorithms.finish import Contender, Finish
 from paretune.algorithms.gepa import Gepa, Ports
 from paretune.algorithms.stops import closing_rollouts
+from paretune.algorithms.trunk import Trunk
 from paretune.core import events
 from paretune.core.budget import Ledger
 from paretune.core.candidate import Candidate
@@ -150,10 +151,12 @@ class Runner:
         ports = Ports(
             evaluator, proposals, record, ledger, lambda step: self._live_stop(step, ledger, record)
         )
-        gepa = Gepa(job.splits, job.surface, job.settings, ports)
-        pool = await gepa.run(job.seed)
+        search = (Trunk if job.settings.pipeline.lanes else Gepa)(
+            job.splits, job.surface, job.settings, ports
+        )
+        pool = await search.run(job.seed)
         contenders = [Contender(member.candidate, member.rewards) for member in pool.ranked()]
-        contenders += [Contender(candidate) for candidate in gepa.deferred]
+        contenders += [Contender(candidate) for candidate in search.deferred]
         finish = Finish(job.splits, evaluator, record, ledger)
         best = await finish.best(contenders, job.settings.finalists)
         test = await finish.report(job.seed, best, job.noise_replicates)

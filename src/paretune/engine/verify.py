@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 
-from paretune.algorithms.settings import GepaSettings
+from paretune.algorithms.settings import GepaSettings, Pipeline, Staleness
 from paretune.core import events
 from paretune.core.budget import Limits
 from paretune.core.candidate import Candidate
@@ -61,10 +61,15 @@ def _unbalanced(log: Sequence[StoredDecision]) -> list[str]:
         match from_record(stored.body):
             case events.ChildProposed(child=child):
                 proposed.add(child)
+            case events.HeadMoved(head=head, parents=parents, reason="joined"):
+                if not gated.get(parents[1]):
+                    problems.append(f"{head} joins an edit that passed no gate")
+                proposed.add(head)
+                gated[head] = True
             case events.GateDecided(child=child, passed=passed):
                 if child not in proposed:
                     problems.append(f"{child} was gated without having been proposed")
-                gated[child] = passed
+                gated[child] = passed or gated.get(child, False)  # two lanes may propose the same text
             case (
                 events.CandidateAdmitted(candidate=child, step=step)
                 | events.EvaluationDeferred(child=child, step=step)
@@ -127,6 +132,8 @@ def stored_job(run: Run) -> Job:
     settings = job["settings"]
     settings["frontier"] = FrontierType(settings["frontier"])
     settings["acceptance"] = Acceptance(settings["acceptance"])
+    pipeline = settings["pipeline"]
+    settings["pipeline"] = Pipeline(**{**pipeline, "staleness": Staleness(pipeline["staleness"])})
     surface = job["surface"]
     surface["placeholders"] = {name: tuple(found) for name, found in surface["placeholders"].items()}
     return Job(

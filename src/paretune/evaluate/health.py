@@ -14,7 +14,8 @@ class Health:
     """Watches the newest outcomes that were really asked for.
 
     Trips when more than `tolerance` of at least `least` outcomes (at most `window`) failed, and at
-    once on a failure that would only repeat itself for every rollout (a wrong key).
+    once on a failure that would only repeat itself for every rollout (a wrong key). A task that nobody
+    can connect to fails no rollout: the queue's circuit waits for it, and ends the run.
     """
 
     tolerance: float = 0.25

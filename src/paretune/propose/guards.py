@@ -34,6 +34,7 @@ class Reason(StrEnum):
 
     EMPTY = "empty"
     UNCHANGED = "unchanged"
+    STALE = "stale"
     DUPLICATE = "duplicate"
     REPEATED = "repeated"
     PLACEHOLDER_LOST = "placeholder_lost"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -109,6 +110,20 @@ def _components(view: RunView) -> str:
     return f"{several} of {len(starts)} proposals edited more than one component"
 
 
+def _lanes(view: RunView) -> str:
+    heads = [d for d in view.decisions if isinstance(d, events.HeadMoved)]
+    if not heads:
+        return "one thing at a time, or no edit passed"
+    count = Counter(d.reason for d in heads)
+    told = ", ".join(f"{number} {reason}" for reason, number in count.most_common())
+    return f"the head moved {len(heads)} times ({told})"
+
+
+def _validations(view: RunView) -> str:
+    ended = [d for d in view.decisions if isinstance(d, events.ValidationEnded)]
+    return f"{len(ended)} validations, {sum(d.difference > 0 for d in ended)} made a new incumbent"
+
+
 def _archive(view: RunView) -> str:
     retired = len(view.of_kind(events.CandidateRetired))
     kept = sum(row.mean is not None for row in view.rows.values()) - retired
@@ -152,6 +167,15 @@ _EFFECTS: dict[str, Callable[[RunView], str]] = {
     "gepa.archive.size": _archive,
     "gepa.archive.pareto_set_size": _train,
     "gepa.archive.feedback_fraction": _train,
+    "gepa.pipeline.mode": _lanes,
+    "gepa.pipeline.lanes": _lanes,
+    "gepa.pipeline.staleness_policy": _lanes,
+    "gepa.pipeline.drop_older_than": _lanes,
+    "gepa.pipeline.guards": _gates,
+    "gepa.pipeline.validate_every": _validations,
+    "gepa.pipeline.validation_share": _validations,
+    "gepa.pipeline.panel": _validations,
+    "gepa.pipeline.plateau_after": _validations,
     "gepa.token.max_limit": _length,
     "gepa.token.max_spend_usd": _money,
     "gepa.proposer_type": _proposer,

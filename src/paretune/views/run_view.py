@@ -168,6 +168,18 @@ def _rows(
                 state = "seed" if decision.candidate == seed else "admitted"
                 row = rows[decision.candidate]
                 rows[decision.candidate] = replace(row, mean=decision.mean, state=state)
+            case events.HeadMoved() if decision.head not in rows:
+                rows[decision.head] = Row(
+                    decision.head,
+                    len(rows),
+                    decision.components,
+                    tuple(decision.parents),
+                    "join",
+                    decision.generation,
+                    decision.step,
+                    state="passed",
+                    reason="two passed edits on one text",
+                )
             case events.EvaluationDeferred():
                 rows[decision.child] = replace(rows[decision.child], state="deferred")
             case events.CandidateRetired():

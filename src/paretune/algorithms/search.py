@@ -1,0 +1,289 @@
+"""What every search does alike: drafts, guards, full evaluation, the pool, and what goes on record."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from paretune.algorithms.merge import Merge, Merger, gate_examples
+from paretune.algorithms.notebook import Notebook
+from paretune.algorithms.pool import Pool
+from paretune.algorithms.ports import Drafted, Evaluate, Propose, Record
+from paretune.algorithms.settings import GepaSettings
+from paretune.algorithms.stops import LiveStop, Schedule
+from paretune.core import events
+from paretune.core.budget import Ledger
+from paretune.core.candidate import Candidate, CandidateId
+from paretune.core.canonical import stream
+from paretune.core.errors import RunFailed
+from paretune.core.example import Example, Splits
+from paretune.core.frontier import choose_parent
+from paretune.core.gate import Verdict
+from paretune.core.rollout import Failure, Outcome, Rollout, RolloutRequest, scores
+from paretune.core.sampling import minibatch
+from paretune.propose.base import Packet, Proposal, Surface, Tried
+from paretune.propose.guards import Rejected, check
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything a search acts through."""
+
+    evaluate: Evaluate
+    propose: Propose
+    record: Record
+    ledger: Ledger
+    live_stop: LiveStop
+
+
+@dataclass(slots=True)
+class Search:
+    """State and vocabulary of one search.
+
+    `known` are the seed and all who passed a gate, `deferred` those among them whose full evaluation did not
+    fit the budget. `tried` are proposals that were turned down, by parent.
+    """
+
+    splits: Splits
+    surface: Surface
+    settings: GepaSettings
+    ports: Ports
+    pool: Pool = field(init=False)
+    deferred: list[Candidate] = field(default_factory=list)
+    known: dict[CandidateId, Candidate] = field(default_factory=dict)
+    tried: dict[CandidateId, list[Tried]] = field(default_factory=dict)
+    merger: Merger = field(init=False)
+    schedule: Schedule = field(init=False)
+    notes: Notebook = field(init=False)
+    minibatches: int = 0
+    at: int = 0
+
+    def __post_init__(self) -> None:
+        self.pool = Pool(self.settings.frontier, self.settings.epsilon, len(self.splits.pareto))
+        self.merger = Merger(self.settings.merge_overlap_floor)
+        self.schedule = Schedule(self.settings, self.splits, self.ports.ledger)
+        self.notes = Notebook(self.splits.reflect, self.settings.perfect)
+
+    # -- choices ----------------------------------------------------------------------------------
+
+    def stream(self, purpose: str, step: int) -> random.Random:
+        return stream(self.settings.seed, purpose, step)
+
+    def frontier_parent(self, step: int) -> CandidateId:
+        """By frontier frequency among the non-dominated, as in the paper."""
+        frequencies = self.pool.frontier.frequencies()
+        return choose_parent(frequencies, self.stream("parent", step), self.settings.pressure)
+
+    def targets(self, step: int, names: Sequence[str], cursor: int) -> tuple[str, ...]:
+        """Components by turns; each further one with the chance of `mutation_rate`."""
+        turn = names[cursor % len(names)]
+        rng = self.stream("components", step)
+        also = {n for n in names if n != turn and rng.random() < self.settings.mutation_rate}
+        return tuple(n for n in names if n == turn or n in also)
+
+    def draw_minibatch(self) -> tuple[Example, ...]:
+        drawn = minibatch(
+            self.splits.reflect, self.settings.minibatch_size, self.minibatches, seed=self.settings.seed
+        )
+        self.minibatches += 1
+        return tuple(drawn)
+
+    # -- stops ------------------------------------------------------------------------------------
+
+    async def ended(self, step: int) -> events.SearchEnded | None:
+        """A stop that follows from the record is decided afresh; one by clock or person is recorded."""
+        due = self.schedule.due(step, self.pool)
+        if due:
+            return await self.end(step, *due)
+        self.ports.ledger.steps = step
+        return await self.ports.record.chance(f"{step}/end", lambda: self.ports.live_stop(step))
+
+    async def end(self, step: int, reason: str, detail: str) -> events.SearchEnded:
+        decision = events.SearchEnded(step=step, reason=reason, detail=detail)
+        if reason in ("cost_usd", "tokens"):
+            # What calls cost and in which order they came home is no consequence of the record.
+            return await self.ports.record.chance(f"{step}/end", lambda: decision) or decision
+        return await self.ports.record.step(f"{step}/end", lambda: decision)
+
+    # -- proposals --------------------------------------------------------------------------------
+
+    def packet(
+        self, step: int, parent: Candidate, targets: tuple[str, ...], outcomes: Sequence[Outcome]
+    ) -> Packet:
+        """What the proposer sees: these outcomes, and what else is known of the `reflect` split."""
+        shown = [o.example for o in outcomes if isinstance(o, Rollout)]
+        return Packet(
+            parent=parent,
+            targets=targets,
+            evidence=self.notes.of(parent.id, shown),
+            surface=self.surface,
+            grandparent=self.known[parent.parents[0]] if parent.parents else None,
+            examples=self.notes.besides(shown),
+            rejected=tuple(self.tried.get(parent.id, ())),
+            draw=f"{self.settings.seed}/{step}",
+        )
+
+    async def guarded(self, step: int, packet: Packet, drafted: Drafted) -> Proposal | None:
+        """The proposal with all components filled in, if the guards let it pass."""
+        result = drafted.result
+        try:
+            if isinstance(result, Rejected):
+                raise result
+            components = check(result, packet, known=self.known, training=self.notes.all())
+        except Rejected as rejection:
+            await self.turned_down(step, packet.parent.id, rejection, result)
+            return None
+        return Proposal(components, result.rationale, result.demonstrations)
+
+    async def turned_down(
+        self, step: int, parent: CandidateId, rejection: Rejected, result: Proposal | Rejected
+    ) -> None:
+        """On record, and remembered for the next proposal from this parent."""
+        texts = dict(result.components) if isinstance(result, Proposal) else {}
+        decision = events.ProposalRejected(
+            step=step,
+            parent=parent,
+            reason=rejection.reason.value,
+            detail=rejection.detail,
+            components=texts,
+        )
+        await self.ports.record.step(f"{step}/rejected", lambda: decision)
+        self.remember(parent, Tried(texts, f"{rejection.reason.value}: {rejection.detail}"))
+
+    def remember(self, parent: CandidateId, tried: Tried) -> None:
+        self.tried.setdefault(parent, []).append(tried)
+
+    async def proposed(
+        self, step: int, child: Candidate, *, rationale: str = "", proposal: str = "", ancestor: str = ""
+    ) -> None:
+        decision = events.ChildProposed(
+            step=step,
+            child=child.id,
+            parents=list(child.parents),
+            origin=child.origin,
+            generation=child.generation,
+            components=dict(child.components),
+            rationale=rationale,
+            proposal=proposal,
+            ancestor=ancestor,
+        )
+        await self.ports.record.step(f"{step}/child", lambda: decision)
+
+    async def skip(self, step: int, reason: str, detail: str) -> None:
+        decision = events.StepSkipped(step=step, reason=reason, detail=detail)
+        await self.ports.record.step(f"{step}/skipped", lambda: decision)
+
+    # -- merges -----------------------------------------------------------------------------------
+
+    def merge_of_two(self, step: int) -> Merge | None:
+        """With the chance of `crossover_rate`, a child of two frontier members."""
+        rng = self.stream("merge", step)
+        if self.schedule.generation(step) == 0 or rng.random() >= self.settings.crossover_rate:
+            return None
+        return self.merger.propose(self.pool, self.known, self.schedule.generation(step), rng)
+
+    def merge_gate(self, merge: Merge, step: int) -> tuple[tuple[Example, ...], dict[str, float]]:
+        """The examples of a merge's gate, and what its better parent has on them."""
+        one, other = (self.pool.members[p] for p in merge.parents)
+        ids = gate_examples(one, other, self.settings.merge_gate_size, self.stream("merge-gate", step))
+        better = max((one.rewards, other.rewards), key=lambda rewards: sum(rewards[e] for e in ids))
+        by_id = {example.id: example for example in self.splits.pareto}
+        return tuple(by_id[i] for i in ids), {e: better[e] for e in ids}
+
+    def note(self, candidate: Candidate) -> None:
+        """From now on it may be a parent, and is not proposed again."""
+        self.known[candidate.id] = candidate
+        self.pool.lineage.setdefault(candidate.id, candidate.parents)
+
+    # -- the gate ---------------------------------------------------------------------------------
+
+    async def judged(
+        self, step: int, child: Candidate, verdict: Verdict, baseline: CandidateId = "", number: int = 0
+    ) -> bool:
+        """The gate's verdict on record; a child that fell is remembered for its parent's next proposal.
+
+        `baseline` is who had to be beaten, if not the parent; `number` counts the gates of this step.
+        """
+        made = events.GateDecided(
+            step=step,
+            child=child.id,
+            passed=verdict.passed,
+            before=verdict.before,
+            after=verdict.after,
+            pairs=verdict.pairs,
+            reason=verdict.reason,
+            baseline=baseline,
+        )
+        key = f"{step}/gate/{number}" if number else f"{step}/gate"
+        decided = await self.ports.record.step(key, lambda: made)
+        if decided.passed:
+            self.note(child)
+            return True
+        told = f"{decided.reason}: {decided.before:g} before, {decided.after:g} after, on {decided.pairs}"
+        for parent in child.parents[:1]:
+            self.remember(parent, Tried(dict(child.components), told))
+        return False
+
+    # -- full evaluation --------------------------------------------------------------------------
+
+    def requests(self, candidate: Candidate, examples: Sequence[Example]) -> list[RolloutRequest]:
+        return [RolloutRequest(candidate, example) for example in examples]
+
+    def undrawn(self, candidate: Candidate, examples: Sequence[Example]) -> int:
+        """Rollouts that scoring this candidate on these examples would take from the budget."""
+        keys = self.ports.evaluate.keys(self.requests(candidate, examples))
+        return len(set(keys) - self.ports.ledger.drawn)
+
+    async def admit(self, step: int, candidate: Candidate, outcomes: list[Outcome]) -> bool:
+        """Into the pool with what was measured on pareto examples; the archive sees to its size."""
+        if not scores(outcomes):
+            await self._unscored(step, candidate, outcomes)
+            return False
+        gained = self.pool.admit(candidate, outcomes)
+        if self.pool.best == candidate.id:
+            self.schedule.last_better = self.schedule.generation(step)
+        admission = self._admission(step, candidate, outcomes, gained)
+        await self.ports.record.step(f"{step}/admitted/{candidate.id}", lambda: admission)
+        leaver = self.pool.crowded_out(self.settings.archive_size)
+        if leaver:
+            wins = self.pool.frontier.wins(leaver)
+            self.pool.frontier.retire(leaver)
+            retired = events.CandidateRetired(step=step, candidate=leaver, cells=wins)
+            await self.ports.record.step(f"{step}/retired/{leaver}", lambda: retired)
+        return True
+
+    async def put_off(self, step: int, candidate: Candidate) -> None:
+        """It passed its gate, and its full evaluation must wait for budget that may be left at the end."""
+        self.deferred.append(candidate)
+        self.schedule.last_better = self.schedule.generation(step)
+        wanted = self.undrawn(candidate, self.splits.pareto)
+        left = self.ports.ledger.left() or 0
+        decision = events.EvaluationDeferred(step=step, child=candidate.id, wanted=wanted, left=left)
+        await self.ports.record.step(f"{step}/deferred", lambda: decision)
+
+    async def _unscored(self, step: int, candidate: Candidate, outcomes: list[Outcome]) -> None:
+        """Every rollout of a full evaluation failed: no mean, no member. Without the seed there is no run."""
+        cause = next(f"{o.kind.value}: {o.message}" for o in outcomes if isinstance(o, Failure))
+        if not candidate.parents:
+            raise RunFailed("the initial prompt was not scored on a single pareto example", cause)
+        decision = events.StepSkipped(step=step, reason="nothing_scored", detail=cause)
+        await self.ports.record.step(f"{step}/unscored/{candidate.id}", lambda: decision)
+
+    def _admission(
+        self, step: int, candidate: Candidate, outcomes: list[Outcome], gained: list[str]
+    ) -> events.CandidateAdmitted:
+        member = self.pool.members[candidate.id]
+        return events.CandidateAdmitted(
+            step=step,
+            candidate=candidate.id,
+            parents=list(candidate.parents),
+            origin=candidate.origin,
+            generation=candidate.generation,
+            components=dict(candidate.components),
+            mean=member.mean,
+            scored=len(member.rewards),
+            failed=len(outcomes) - len(member.rewards),
+            gained=gained,
+            best=self.pool.best == candidate.id,
+        )

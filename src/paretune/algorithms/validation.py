@@ -1,0 +1,69 @@
+"""Validating rarely: the incumbent, and the panel that it is measured on beside the pareto examples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from paretune.algorithms.settings import GepaSettings
+from paretune.core.candidate import Candidate
+from paretune.core.canonical import stream
+from paretune.core.example import Example, ExampleId, Splits
+
+SHARE_OF_BUDGET = 40
+"""A panel has at most the budget divided by this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duel:
+    """A challenger against the incumbent, paired on all examples that both were scored on."""
+
+    wins: int
+    losses: int
+    difference: float
+
+    @property
+    def won(self) -> bool:
+        return self.difference > 0
+
+    @property
+    def clearly_worse(self) -> bool:
+        """By more than what a coin would do to as many differing examples."""
+        return self.losses - self.wins > math.sqrt(self.wins + self.losses)
+
+
+@dataclass(slots=True)
+class Incumbent:
+    """The best candidate validated so far; `idle` counts challengers in a row that did not beat it."""
+
+    candidate: Candidate
+    rewards: Mapping[ExampleId, float]
+    idle: int = 0
+
+    def challenge(self, candidate: Candidate, rewards: Mapping[ExampleId, float]) -> Duel:
+        """Compare, and make the challenger the incumbent if its summed reward is larger."""
+        shared = [e for e in rewards if e in self.rewards]
+        duel = Duel(
+            wins=sum(rewards[e] > self.rewards[e] for e in shared),
+            losses=sum(rewards[e] < self.rewards[e] for e in shared),
+            difference=math.fsum(rewards[e] - self.rewards[e] for e in shared),
+        )
+        if duel.won:
+            self.candidate, self.rewards, self.idle = candidate, rewards, 0
+        else:
+            self.idle += 1
+        return duel
+
+
+def choose_panel(splits: Splits, settings: GepaSettings, budget: int | None) -> tuple[Example, ...]:
+    """A fixed part of the reflect examples: validation on the pareto examples alone would be fitted to them.
+
+    None when the same examples serve both.
+    """
+    if splits.shared:
+        return ()
+    size = min(settings.pipeline.panel, len(splits.reflect), len(splits.pareto))
+    if budget is not None:
+        size = min(size, budget // SHARE_OF_BUDGET)
+    return tuple(stream(settings.seed, "panel").sample(splits.reflect, size))

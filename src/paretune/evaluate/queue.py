@@ -1,0 +1,270 @@
+"""The rollout queue: who goes next, how many at once, and when nobody goes at all."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from heapq import heappop, heappush
+from typing import Literal
+
+from paretune.core.errors import AttemptFailed, FailureKind, Paused, RunFailed
+from paretune.core.retry import RetryPolicy
+from paretune.core.rollout import Answer
+from paretune.evaluate.pressure import Circuit, Concurrency, pushes_back, without_address
+
+Closing = RunFailed | Paused
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class Priority(IntEnum):
+    """Who is served first. Within one priority it is who asked first."""
+
+    GATE = 0
+    """A decision waits for it: the parent's minibatch, the gate."""
+    FULL = 1
+    """Full evaluations, finalists, the closing evaluation."""
+    BACKGROUND = 2
+    """Nobody waits for it yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSettings:
+    """`concurrency` rollouts in flight at most; each attempt has `deadline` seconds.
+
+    A far side to which nobody can connect is waited for `breaker` seconds.
+    """
+
+    concurrency: int = 8
+    deadline: float = 120.0
+    retry: RetryPolicy = RetryPolicy()
+    breaker: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """The queue at one moment, for people. `held` and `probe_in` are seconds from now, 0 for not at all.
+
+    `limit` is how many may be in flight just now, `waiting` counts those that wait for a slot or rest
+    before they are asked again.
+    """
+
+    in_flight: int
+    waiting: int
+    limit: int
+    held: float
+    circuit: Literal["closed", "open", "probing"]
+    probe_in: float
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """A place in the queue, kept over all attempts of one rollout. `RolloutQueue.ticket` makes it; only the
+    queue changes it."""
+
+    number: int
+    priority: Priority
+    turn: asyncio.Future[None] | None = field(default=None, init=False)
+    rests: bool = field(default=False, init=False)
+    inside: bool = field(default=False, init=False)
+    is_probe: bool = field(default=False, init=False)
+    began: float = field(default=0.0, init=False)
+
+    @property
+    def waits(self) -> bool:
+        return self.turn is not None and not self.turn.done()
+
+    def call(self) -> None:
+        """Wake whoever waits with it."""
+        if self.turn is not None and not self.turn.done():
+            self.turn.set_result(None)
+
+
+class RolloutQueue:
+    """Hands out slots in order of priority and age, and learns from what comes back.
+
+    * Never more than `concurrency` are inside; fewer after push-back (`Concurrency`).
+    * Retry-After holds everybody, up to the retry policy's `longest_wait` seconds.
+    * While nobody can connect, only probes go out (`Circuit`); after `breaker` seconds of that the queue
+      closes itself with RunFailed.
+    * Who rests before another attempt waits here, outside of any slot: a slot is a call at the far side,
+      and a sleeper would keep others from it.
+
+    `clock` gives seconds and `sleep` waits for them.
+    """
+
+    def __init__(
+        self,
+        settings: QueueSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Sleep = asyncio.sleep,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._longest_wait = settings.retry.longest_wait
+        self._limit = Concurrency(settings.concurrency)
+        self._circuit = Circuit(settings.breaker)
+        self._clock, self._sleep, self._rng = clock, sleep, rng or random.Random()
+        self._numbers = itertools.count()
+        self._line: list[tuple[Priority, int, Ticket]] = []
+        self._resting: list[tuple[float, int, Ticket]] = []
+        self._in_flight = self._waiting = self._answers = 0
+        self._held_until = float("-inf")
+        self._alarm: asyncio.Task[None] | None = None
+        self._alarm_at = float("inf")
+        self._closed: Closing | None = None
+
+    @property
+    def closed(self) -> Closing | None:
+        """Why nothing is started any more."""
+        return self._closed
+
+    @property
+    def answers(self) -> int:
+        """How often the far side answered so far, be it with a failure."""
+        return self._answers
+
+    @property
+    def state(self) -> QueueState:
+        now, circuit = self._clock(), self._circuit
+        is_open = circuit.opened is not None and not circuit.probing
+        return QueueState(
+            in_flight=self._in_flight,
+            waiting=self._waiting,
+            limit=self._limit.now,
+            held=max(0.0, self._held_until - now),
+            circuit="probing" if circuit.probing else "open" if is_open else "closed",
+            probe_in=max(0.0, circuit.next_probe - now) if is_open else 0.0,
+        )
+
+    def ticket(self, priority: Priority) -> Ticket:
+        """A place behind everybody of this priority who has one already."""
+        return Ticket(next(self._numbers), priority)
+
+    def lift(self, ticket: Ticket, priority: Priority) -> None:
+        """Somebody with this priority waits for it too; nobody is ever put back."""
+        if priority < ticket.priority:
+            ticket.priority = priority
+            if ticket.waits and not ticket.rests:
+                self._line_up(ticket)  # its old place is passed over
+                self._serve()
+
+    async def enter(self, ticket: Ticket, rest: float = 0.0) -> None:
+        """Returns inside a slot, after `rest` seconds at least. Raises what the queue was closed with."""
+        if self._closed:
+            raise self._closed
+        turn = ticket.turn = asyncio.get_running_loop().create_future()
+        ticket.rests = rest > 0
+        if ticket.rests:
+            heappush(self._resting, (self._clock() + rest, ticket.number, ticket))
+        else:
+            self._line_up(ticket)
+        self._waiting += 1
+        self._serve()
+        try:
+            await turn
+            if self._closed:
+                raise self._closed
+        except BaseException:
+            self.leave(ticket, None)
+            raise
+        finally:
+            self._waiting -= 1
+
+    def leave(self, ticket: Ticket, result: Answer | AttemptFailed | None) -> None:
+        """Free the slot and learn from the result; None if there is none (cancelled, broken executor)."""
+        if not ticket.inside:
+            return
+        ticket.inside = False
+        self._in_flight -= 1
+        now = self._clock()
+        if result is None:
+            if ticket.is_probe:
+                self._circuit.abandoned()
+        elif isinstance(result, AttemptFailed):
+            self._learn(result, now, probe=ticket.is_probe)
+        else:
+            self._answers += 1
+            self._limit.succeeded(now - ticket.began)
+            self._circuit.answered()
+        self._serve()
+
+    def close(self, reason: Closing) -> None:
+        """Start nothing more: who waits or comes is told the reason, who is inside stays. First counts."""
+        if self._closed is None:
+            self._closed = reason
+            for *_, ticket in itertools.chain(self._line, self._resting):
+                ticket.call()
+            self._line.clear()
+            self._resting.clear()
+            if self._alarm:
+                self._alarm.cancel()
+
+    def _learn(self, failure: AttemptFailed, now: float, *, probe: bool) -> None:
+        if pushes_back(failure):
+            self._limit.pushed_back(now)
+        if failure.retry_after is not None:
+            self._held_until = max(self._held_until, now + min(failure.retry_after, self._longest_wait))
+        unclear = failure.kind in (FailureKind.TIMEOUT, FailureKind.CLOSED)
+        if failure.kind is FailureKind.UNREACHABLE or (unclear and probe):
+            self._circuit.failed(now, probe=probe, limit=self._limit.now, rng=self._rng)
+            if self._circuit.given_up(now):
+                self.close(self._unreachable(failure, now))
+        elif not unclear:
+            self._answers += 1
+            self._circuit.answered()
+
+    def _unreachable(self, failure: AttemptFailed, now: float) -> RunFailed:
+        waited, failures = self._circuit.silent_for(now), self._circuit.failures
+        message = without_address(failure.message)
+        cause = f"{failure.kind.value} ({failures} times in a row, waited {waited:.0f} s), at last: {message}"
+        return RunFailed("the task cannot be reached", cause)
+
+    def _line_up(self, ticket: Ticket) -> None:
+        heappush(self._line, (ticket.priority, ticket.number, ticket))
+
+    def _serve(self) -> None:
+        """Let in whoever may go now, and see to it that somebody looks again when that changes by itself."""
+        now = self._clock()
+        while self._resting and self._resting[0][0] <= now:
+            ticket = heappop(self._resting)[2]
+            ticket.rests = False
+            self._line_up(ticket)
+        while self._first() and self._in_flight < self._limit.now and self._free(now):
+            ticket = heappop(self._line)[2]
+            self._in_flight += 1
+            ticket.inside, ticket.began, ticket.is_probe = True, now, self._circuit.start()
+            ticket.call()
+        self._look_again(now)
+
+    def _first(self) -> bool:
+        """True if somebody is in line; drops places that were left (cancelled) or changed (lifted)."""
+        while self._line:
+            priority, _, ticket = self._line[0]
+            if ticket.waits and priority == ticket.priority:
+                return True
+            heappop(self._line)
+        return False
+
+    def _free(self, now: float) -> bool:
+        return now >= self._held_until and self._circuit.lets_start(now)
+
+    def _look_again(self, now: float) -> None:
+        """Sets the alarm. A freed slot and an answer look by themselves."""
+        moment = self._resting[0][0] if self._resting else float("inf")
+        if self._line and not self._circuit.probing and not self._free(now):
+            moment = min(moment, max(self._held_until, self._circuit.next_probe))
+        if moment < self._alarm_at:
+            if self._alarm:
+                self._alarm.cancel()
+            self._alarm_at = moment
+            self._alarm = asyncio.create_task(self._ring(moment - now))
+
+    async def _ring(self, seconds: float) -> None:
+        await self._sleep(seconds)
+        self._alarm, self._alarm_at = None, float("inf")
+        self._serve()
