@@ -240,7 +240,7 @@ def _status_kind(reply: Reply) -> FailureKind:
         return FailureKind.UNAUTHORISED
     if status in (408, 504):
         return FailureKind.TIMEOUT
-    if status == 429:
+    if status in (429, 503):  # 503: "too much to do just now", as the standard has it
         return FailureKind.RATE_LIMITED
     if status >= 500:
         return FailureKind.SERVER_ERROR
@@ -322,8 +322,10 @@ def _timed_out(
 ) -> AttemptFailed:
     what = f"{method} {path}"
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        message = f"{what}: no connection within {timeouts.connect:g} s"
-    elif isinstance(error, aiohttp.ServerTimeoutError):
+        return AttemptFailed(
+            FailureKind.UNREACHABLE, f"{what}: no connection within {timeouts.connect:g} s"
+        )
+    if isinstance(error, aiohttp.ServerTimeoutError):
         message = f"{what}: silent for {timeouts.read:g} s"
     else:
         message = f"{what}: no whole answer within {deadline:g} s"

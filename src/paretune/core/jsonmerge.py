@@ -31,12 +31,14 @@ def merge_json(base: str, ours: str, theirs: str) -> str | None:
         raise JsonClash from None
 
 
-def same_json(one: str, other: str) -> bool:
-    """True if both texts are JSON of one value, with its keys in one order."""
+def same_json(merged: str, expected: str, *others: str) -> bool:
+    """True if both are JSON of one value with its keys in one order, and all are indented alike."""
+    indents = [re.match(r"\s*.\s*", text) for text in (merged, expected, *others)]
     try:
-        return _same(json.loads(one), json.loads(other))
+        same = _same(json.loads(merged), json.loads(expected))
     except (ValueError, RecursionError):
         return False
+    return same and len({found[0] for found in indents if found}) == 1
 
 
 _GONE = object()

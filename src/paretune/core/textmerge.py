@@ -70,7 +70,7 @@ def merge_text(base: str, ours: str, theirs: str) -> str | list[Sides]:
     except JsonClash:
         return [(base, ours, theirs)]
     merged = _merge_lines(base, ours, theirs)
-    if as_json is not None and not (isinstance(merged, str) and same_json(merged, as_json)):
+    if as_json is not None and not (isinstance(merged, str) and same_json(merged, as_json, ours, theirs)):
         merged = as_json
     if isinstance(merged, str) and not _holes_kept(merged, base, ours, theirs):
         return [(base, ours, theirs)]
@@ -103,7 +103,8 @@ def _merge_lines(base: str, ours: str, theirs: str) -> str | list[Sides]:
     if work.clashes:
         bare = [[text.replace(numbers.mark, "#") for text in sides] for sides in work.clashes]
         return [(old, mine, late) for old, mine, late in bare]
-    if not _lines_kept(lines, old, mine, late):
+    left_open = _blocks(lines) is None and _blocks(mine) is not None and _blocks(late) is not None
+    if left_open or not _all_kept(lines, old, mine, late):
         return [(base, ours, theirs)]
     lines = _settled(lines, max(_blank_run(mine), _blank_run(late)))
     return frames[1][0] + "\n".join(numbers.counted(lines)) + frames[1][2]
@@ -117,10 +118,6 @@ def _framed(text: str) -> tuple[str, list[str], str]:
     start = text.rfind("\n", 0, len(text) - len(text.lstrip())) + 1
     end = text.find("\n", end) if "\n" in text[end:] else len(text)
     return text[:start], text[start:end].split("\n"), text[end:]
-
-
-def is_blank(line: str) -> bool:
-    return not line or line.isspace()
 
 
 def _blank_run(lines: list[str]) -> int:
@@ -142,14 +139,14 @@ def _holes_kept(merged: str, base: str, ours: str, theirs: str) -> bool:
     return old & mine & late <= inside <= mine | late
 
 
-def _lines_kept(merged: list[str], base: list[str], ours: list[str], theirs: list[str]) -> bool:
-    """True if no line that all three have is lost, none came twice, and no block of code is left open."""
-    count, old, mine, late = (Counter(map(str.strip, lines)) for lines in (merged, base, ours, theirs))
-    for line in {*old, *mine, *late} - {""}:
-        least, most = min(old[line], mine[line], late[line]), max(mine[line], late[line])
-        if not min(1, least) <= count[line] <= max(most, mine[line] + late[line] - old[line]):
+def _all_kept(merged: Sequence[str], base: Sequence[str], ours: Sequence[str], theirs: Sequence[str]) -> bool:
+    """True if nothing that all three have is lost and nothing came twice, as when both moved it."""
+    count, old, mine, late = (Counter(map(str.strip, items)) for items in (merged, base, ours, theirs))
+    for item in {*old, *mine, *late} - {""}:
+        least, most = min(old[item], mine[item], late[item]), max(mine[item], late[item])
+        if not min(1, least) <= count[item] <= max(most, mine[item] + late[item] - old[item]):
             return False
-    return _blocks(merged) is not None or _blocks(ours) is None or _blocks(theirs) is None
+    return True
 
 
 # -- both sides -----------------------------------------------------------------------------------
@@ -181,18 +178,28 @@ class _LineMerge:
 
     def _gap(self, gap: int, *, fenced: bool) -> Sequence[str]:
         """Both additions. One among lines of which the other left none has lost its place."""
-        ours, theirs = self.ours.inserted.get(gap), self.theirs.inserted.get(gap)
-        for mine, other in ((ours, self.theirs), (theirs, self.ours)):
-            run = other.over.get(gap)
-            if mine and run and run.first < gap:
-                self._clash(run.first, run.last)
+        ours, theirs = (
+            self._added(gap, *sides) for sides in ((self.ours, self.theirs), (self.theirs, self.ours))
+        )
         if not ours or not theirs or ours == theirs:
-            added = ours or theirs
-            return added.items if added else ()
-        united = None if fenced else _united_lines(ours.items, theirs.items, self.base)
+            return ours or theirs
+        united = None if fenced else _united_lines(ours, theirs, self.base)
         if united is None:
             self._clash(gap, gap)
         return united or ()
+
+    def _added(self, gap: int, mine: Change, other: Change) -> Sequence[str]:
+        """What `mine` put into this gap, unless `other` wrote the same in place of a line beside it."""
+        hunk = mine.inserted.get(gap)
+        if not hunk:
+            return ()
+        written = [line for line in hunk.items if not is_blank(line)]
+        for run in (other.over.get(gap - 1), other.over.get(gap)):
+            if run and run.first < gap < run.last:
+                self._clash(run.first, run.last)
+            elif run and written and embedded(written, run.items) is not None:
+                return ()
+        return hunk.items
 
     def _line(self, place: int) -> Sequence[str]:
         line, ours, theirs = self.base[place], self.ours.over.get(place), self.theirs.over.get(place)
@@ -227,16 +234,19 @@ def _united_lines(ours: Sequence[str], theirs: Sequence[str], base: list[str]) -
 
 
 def _united(ours: Sequence[str], theirs: Sequence[str], old: Collection[str] = ()) -> list[str]:
-    """Ours, then theirs, between what both have; that, if it is not old, is there once."""
-    mine, late = (["" if item.strip() in old else item.strip() for item in side] for side in (ours, theirs))
-    both = [(k, m) for k, m in matches(mine, late) if mine[k]]
+    """Ours, then theirs, between what both have; that is there once, where some of it is not old."""
+    mine, late = ([item.strip() for item in side] for side in (ours, theirs))
+    runs = groupby(enumerate(matches(mine, late)), lambda pair: (pair[1][0] - pair[0], pair[1][1] - pair[0]))
+    common = [[pair for _, pair in run] for _, run in runs]
+    both = [pair for run in common if any(mine[k] and mine[k] not in old for k, _ in run) for pair in run]
     crossed = Counter(mine) - Counter(mine[k] for k, _ in both)
+    crossed -= Counter({line: crossed[line] for line in ("", *old)})
     united: list[str] = []
     i = j = 0
     for k, m in [*both, (len(ours), len(theirs))]:
         united += ours[i:k]
         for item, key in zip(theirs[j:m], late[j:m], strict=True):
-            if key and crossed[key]:
+            if crossed[key]:
                 crossed[key] -= 1
             elif not (is_blank(item) and united and is_blank(united[-1])):
                 united.append(item)
@@ -296,7 +306,8 @@ def _merge_words(base: str, ours: str, theirs: str) -> str | None:
     for hunk in sorted({*mine, *late}):
         merged += "".join([*tokens[place : hunk.first], *hunk.items])
         place = hunk.last
-    return merged + "".join(tokens[place:]) + end
+    merged += "".join(tokens[place:]) + end
+    return merged if _all_kept(_TOKEN.findall(merged), tokens, *others) else None
 
 
 # -- numbered lists -------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ _TRAIN = Material(
         "day": one_of("May 3", "June 14", "Monday", "Friday", "March 21", "July 9"),
         "count": between(2, 60),
         "phone": lambda rng: f"555-{rng.randint(1000, 9999)}",
-        "customer": between(10000, 99999),
+        "customer": between(1000, 9999),
     },
 )
 
@@ -61,7 +61,7 @@ _SELECT = Material(
         "day": one_of("September 5", "December 12", "Wednesday", "Thursday", "February 22", "Saturday"),
         "count": between(2, 60),
         "phone": lambda rng: f"333-{rng.randint(1000, 9999)}",
-        "customer": between(10000, 99999),
+        "customer": between(1000, 9999),
     },
 )
 
@@ -84,20 +84,19 @@ _TEST = Material(
         "day": one_of("April 6", "August 17", "Tuesday", "Sunday", "October 28", "January 11"),
         "count": between(2, 60),
         "phone": lambda rng: f"444-{rng.randint(1000, 9999)}",
-        "customer": between(10000, 99999),
+        "customer": between(1000, 9999),
     },
 )
 
 
 def _order_id(rng: Random) -> Fact:
-    letters = "".join(rng.choice("ABCDEFGHKLMNPRSTUVWXZ") for _ in range(2))
-    code = f"{letters}-{rng.randint(1000, 9999)}"
-    return Fact(code, code)
+    number = str(rng.randint(100_000, 999_999))
+    return Fact(rng.choice(("{}", "#{}", "#{}")).format(number), number)
 
 
 def score(expected: str, output: str) -> tuple[float, str]:
-    """1.0 if the first thing in the output that looks like an order id is the right one."""
-    code = re.search(r"\b[A-Z]{2}-?\d{4}\b", output)
+    """1.0 if the first number in the output is the order id."""
+    code = re.search(r"\d+", output)
     if code is None:
         return 0.0, f"Expected {expected}, but none was given."
     if code[0] == expected:

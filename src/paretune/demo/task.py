@@ -85,7 +85,7 @@ def _draw(
     task: str, split: str, material: Material, fact: Callable[[Random], Fact], avoid: frozenset[str]
 ) -> tuple[DemoExample, ...]:
     """Different examples, the wordings in turn, no answer in `avoid`; always the same ones."""
-    rng = stream(2, "demo", task, split)
+    rng = stream(3, "demo", task, split)
     found: dict[str, DemoExample] = {}
     while len(found) < COUNTS[split]:
         wording = material.wordings[len(found) % len(material.wordings)]

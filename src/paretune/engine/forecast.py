@@ -41,7 +41,10 @@ def forecast(job: Job) -> Forecast:
         rollouts = initial + closing + planned * (gate + full)
     else:
         left = budget - initial - closing
-        fewest, most = min(planned, left // (gate + full)), min(planned, left // size)
+        each, steps = gate + full, left
+        if settings.pipeline.lanes:  # full evaluations have a share of their own, whoever passes
+            each, steps = gate, int(left * (1 - settings.pipeline.validation_share))
+        fewest, most = min(planned, steps // each), min(planned, left // size)
         rollouts = budget
     usd = None
     if job.prices.rollout is not None:

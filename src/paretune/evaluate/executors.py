@@ -31,6 +31,15 @@ class Executor(Protocol):
     async def run(self, batch: Sequence[Dispatch]) -> list[Answer | AttemptFailed]: ...
 
 
+async def one_by_one(
+    run: Callable[[Dispatch], Awaitable[Answer | AttemptFailed]], batch: Sequence[Dispatch]
+) -> list[Answer | AttemptFailed]:
+    """All of a batch at once; a batch of one, the usual case, without a task of its own."""
+    if len(batch) == 1:
+        return [await run(batch[0])]
+    return list(await asyncio.gather(*map(run, batch)))
+
+
 @dataclass(frozen=True, slots=True)
 class ContainerExecutor:
     """Rollouts over HTTP, one call each. `as_candidate`: the texts are fields of the container's program.
@@ -47,7 +56,7 @@ class ContainerExecutor:
     price: Callable[[Usage], float | None] = lambda usage: None
 
     async def run(self, batch: Sequence[Dispatch]) -> list[Answer | AttemptFailed]:
-        return list(await asyncio.gather(*(self._one(dispatch) for dispatch in batch)))
+        return await one_by_one(self._one, batch)
 
     async def _one(self, dispatch: Dispatch) -> Answer | AttemptFailed:
         candidate = dispatch.request.candidate
@@ -85,7 +94,7 @@ class FunctionExecutor:
     score: Scorer
 
     async def run(self, batch: Sequence[Dispatch]) -> list[Answer | AttemptFailed]:
-        return list(await asyncio.gather(*(self._one(dispatch) for dispatch in batch)))
+        return await one_by_one(self._one, batch)
 
     async def _one(self, dispatch: Dispatch) -> Answer | AttemptFailed:
         request = dispatch.request
