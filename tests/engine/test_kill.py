@@ -46,17 +46,19 @@ class Task:
     """The container in its process."""
 
     url: str
+    name: str
 
     def asks(self) -> Counter[str]:
         with urllib.request.urlopen(f"{self.url}/asks", timeout=10) as answer:
             return Counter(json.load(answer))
 
 
-@pytest.fixture(scope="module")
-def task() -> Iterator[Task]:
-    process = _python("support.rulebook_container", str(SEED))
+@pytest.fixture(scope="module", params=["merging", "lanes"])
+def task(request: pytest.FixtureRequest) -> Iterator[Task]:
+    """A case behind HTTP: one thing at a time, and in lanes."""
+    process = _python("support.rulebook_container", request.param, str(SEED))
     assert process.stdout is not None
-    yield Task(process.stdout.readline().strip())
+    yield Task(process.stdout.readline().strip(), request.param)
     process.kill()
     process.wait()
     process.stdout.close()
@@ -74,7 +76,7 @@ class Life:
     _store: SqlStore | None = None
 
     def __post_init__(self) -> None:
-        case = mortal.case(SEED)
+        case = mortal.case(self.task.name, SEED)
         self.run_id = begin(self.store, mortal.tasks(case.job()), case.proposer())
 
     @property
@@ -87,7 +89,8 @@ class Life:
         """One process. True if it was killed, False if it came to the end."""
         self.close()
         process = _python(
-            "support.mortal", str(self.place), self.run_id, self.task.url, str(SEED), plan, str(number)
+            *("support.mortal", str(self.place), self.run_id, self.task.url, self.task.name, str(SEED)),
+            *(plan, str(number)),
         )
         assert process.stdout is not None
         with process.stdout:
@@ -105,7 +108,7 @@ class Life:
         """What the dead process left: where it was, and what must never be asked again."""
         log = self.store.decisions(self.run_id)
         last = log[-1] if log else None
-        full = last is not None and (last.key == "start" or last.body.get("passed") is True)
+        full = last is not None and mortal.full_evaluation_follows(last.body)
         self.kills["all"] += 1
         self.kills["inside a full evaluation"] += full
         self.kills["between a result and its commit"] += uncommitted
@@ -198,7 +201,8 @@ def test_the_uninterrupted_run_asks_everything_once(task: Task, whole: Life) -> 
     assert whole.lost().total() == 0
     view = read(whole.store, whole.run_id)
     assert view.finished is not None
-    assert {"seed", "mutation", "merge"} == {row.origin for row in view.rows.values()}
+    kinds = {"seed", "mutation", "merge" if task.name == "merging" else "join"}
+    assert kinds <= {row.origin for row in view.rows.values()}
     assert len(whole.rollouts()) > mortal.BUDGET * 0.8
     assert replay_record(whole.store, whole.run_id) == len(whole.store.decisions(whole.run_id))
 

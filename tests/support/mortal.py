@@ -1,4 +1,4 @@
-"""`python -m support.mortal STORE RUN URL SEED PLAN...`: carries a run, and may kill itself on the way.
+"""`python -m support.mortal STORE RUN URL CASE SEED PLAN...`: carries a run, and may kill itself on the way.
 
 Plans: `live` (to the end), `fact N` (SIGKILL just before the N-th commit of this process that holds a
 fact), `full N` (SIGKILL at the N-th result that arrives within a full evaluation, before its commit or, for
@@ -11,9 +11,10 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from paretune.container.client import ContainerClient
 from paretune.core.budget import Limits
@@ -22,15 +23,15 @@ from paretune.engine.run import Runner
 from paretune.evaluate.evaluator import QueueSettings
 from paretune.evaluate.executors import ContainerExecutor
 from paretune.store import Fact, SqlStore, StoredDecision, Write
-from support.runs import Case, merging
+from support.runs import CASES, Case
 
 BUDGET = 260
 
 
-def case(seed: int) -> Case:
+def case(name: str, seed: int) -> Case:
     """Short enough to be killed fifty times: about a second of rollouts."""
     limits, queue = Limits(rollouts=BUDGET), QueueSettings(concurrency=6)
-    return replace(merging(seed), limits=limits, queue=queue)
+    return replace(CASES[name](seed), limits=limits, queue=queue)
 
 
 def tasks(job: Job) -> Job:
@@ -39,6 +40,11 @@ def tasks(job: Job) -> Job:
         row = dict(example.data)
         object.__setattr__(example, "data", {"task": row, "task_id": example.id})
     return job
+
+
+def full_evaluation_follows(body: Mapping[str, Any]) -> bool:
+    """Whether this decision is the last one before a full evaluation."""
+    return body["kind"] in ("run_started", "validation_started") or body.get("passed") is True
 
 
 @dataclass(slots=True)
@@ -66,7 +72,7 @@ class Plan:
         for write in writes:
             if isinstance(write, StoredDecision):
                 body = write.body
-                self.inside = write.key == "start" or (body["kind"] == "gate_decided" and body["passed"])
+                self.inside = full_evaluation_follows(body)
         return self.kind == "full" and self.inside and self.seen == self.number
 
 
@@ -87,8 +93,8 @@ class MortalStore(SqlStore):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-async def main(place: str, run_id: str, url: str, seed: int, plan: Plan) -> None:
-    store, chosen = MortalStore(Path(place), run_id, plan), case(seed)
+async def main(place: str, run_id: str, url: str, chosen: Case, plan: Plan) -> None:
+    store = MortalStore(Path(place), run_id, plan)
     async with ContainerClient(url) as client:
         runner = Runner(store, run_id, tasks(chosen.job()), ContainerExecutor(client), chosen.proposer())
         print("ready", flush=True)
@@ -97,5 +103,6 @@ async def main(place: str, run_id: str, url: str, seed: int, plan: Plan) -> None
 
 
 if __name__ == "__main__":
-    _, place, run_id, url, seed, kind, *number = sys.argv
-    asyncio.run(main(place, run_id, url, int(seed), Plan(kind, int(number[0]) if number else 0)))
+    _, place, run_id, url, name, seed, kind, *number = sys.argv
+    plan = Plan(kind, int(number[0]) if number else 0)
+    asyncio.run(main(place, run_id, url, case(name, int(seed)), plan))

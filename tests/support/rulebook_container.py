@@ -1,4 +1,4 @@
-"""`python -m support.rulebook_container SEED`: the world of `mortal.case(SEED)` behind HTTP.
+"""`python -m support.rulebook_container CASE SEED`: the world of `mortal.case(CASE, SEED)` behind HTTP.
 
 A process of its own: it prints its address, then serves until it is killed. It counts how often each
 rollout id was asked, and outlives the clients that die in the middle of a call. `GET /asks` gives the counts.
@@ -55,8 +55,8 @@ def application(book: Rulebook) -> web.Application:
     return app
 
 
-async def main(seed: int) -> None:
-    runner = web.AppRunner(application(mortal.case(seed).book), access_log=None)
+async def main(name: str, seed: int) -> None:
+    runner = web.AppRunner(application(mortal.case(name, seed).book), access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -66,4 +66,4 @@ async def main(seed: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1])))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
