@@ -322,9 +322,7 @@ def _timed_out(
 ) -> AttemptFailed:
     what = f"{method} {path}"
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return AttemptFailed(
-            FailureKind.UNREACHABLE, f"{what}: no connection within {timeouts.connect:g} s"
-        )
+        return AttemptFailed(FailureKind.UNREACHABLE, f"{what}: no connection within {timeouts.connect:g} s")
     if isinstance(error, aiohttp.ServerTimeoutError):
         message = f"{what}: silent for {timeouts.read:g} s"
     else:

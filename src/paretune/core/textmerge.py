@@ -177,10 +177,9 @@ class _LineMerge:
             self.clashes.append(clash)
 
     def _gap(self, gap: int, *, fenced: bool) -> Sequence[str]:
-        """Both additions. One among lines of which the other left none has lost its place."""
-        ours, theirs = (
-            self._added(gap, *sides) for sides in ((self.ours, self.theirs), (self.theirs, self.ours))
-        )
+        """Both additions."""
+        ours = self._added(gap, self.ours, self.theirs)
+        theirs = self._added(gap, self.theirs, self.ours)
         if not ours or not theirs or ours == theirs:
             return ours or theirs
         united = None if fenced else _united_lines(ours, theirs, self.base)
@@ -189,7 +188,10 @@ class _LineMerge:
         return united or ()
 
     def _added(self, gap: int, mine: Change, other: Change) -> Sequence[str]:
-        """What `mine` put into this gap, unless `other` wrote the same in place of a line beside it."""
+        """What `mine` put into this gap, unless `other` wrote the same in place of a line beside it.
+
+        It has lost its place among lines of which the other left none.
+        """
         hunk = mine.inserted.get(gap)
         if not hunk:
             return ()
@@ -208,7 +210,8 @@ class _LineMerge:
             return hunk.items if hunk.first == place else ()
         words = _merge_words(line, ours.items[0], theirs.items[0]) if ours.kin and theirs.kin else None
         if words is not None:
-            self.breaks |= {words} if line in self.breaks else set()
+            if line in self.breaks:
+                self.breaks.add(words)
             return (words,)
         if ours.items or theirs.items:
             self._clash(min(ours.first, theirs.first), max(ours.last, theirs.last))
@@ -239,8 +242,8 @@ def _united(ours: Sequence[str], theirs: Sequence[str], old: Collection[str] = (
     runs = groupby(enumerate(matches(mine, late)), lambda pair: (pair[1][0] - pair[0], pair[1][1] - pair[0]))
     common = [[pair for _, pair in run] for _, run in runs]
     both = [pair for run in common if any(mine[k] and mine[k] not in old for k, _ in run) for pair in run]
-    crossed = Counter(mine) - Counter(mine[k] for k, _ in both)
-    crossed -= Counter({line: crossed[line] for line in ("", *old)})
+    fresh = (item for item in mine if item and item not in old)
+    crossed = Counter(fresh) - Counter(mine[k] for k, _ in both)
     united: list[str] = []
     i = j = 0
     for k, m in [*both, (len(ours), len(theirs))]:
@@ -312,19 +315,19 @@ def _merge_words(base: str, ours: str, theirs: str) -> str | None:
 
 # -- numbered lists -------------------------------------------------------------------------------
 
-_NUMBERED = re.compile(r"^([\s>#*-]*)([1-9][0-9]?)([.)])(?=[\s*]|$)")
+_NUMBERED = re.compile(r"^([\s>#*-]*)([1-9][0-9]{0,2})([.)])(?=[\s*]|$)")
 
 
 @dataclass(frozen=True, slots=True)
 class _Numbers:
     """The numbers of lists taken out of lines, and put back: `mark` stands for one that counts.
 
-    `breaks` are the lines after which counting begins anew. Without `count`, lines stay as they are.
+    `breaks` are the lines after which counting begins anew. Unless it `counts`, lines stay as they are.
     """
 
     mark: str
     breaks: set[str]
-    count: bool = True
+    counts: bool = True
 
     @classmethod
     def of(cls, texts: Sequence[list[str]]) -> _Numbers:
@@ -342,13 +345,13 @@ class _Numbers:
                 before = before if is_blank(line) else bare
         if all(numbers.counted(marked) == lines for lines, marked in zip(texts, masked, strict=True)):
             return numbers
-        return cls(mark, set(), count=False)
+        return cls(mark, set(), counts=False)
 
     def masked(self, lines: list[str]) -> list[str]:
         """The lines with a mark for each number."""
         masked, fence = [], ""
         for line in lines:
-            as_is = fence or not self.count
+            as_is = fence or not self.counts
             masked.append(line if as_is else _NUMBERED.sub(rf"\g<1>{self.mark}\g<3>", line))
             fence = _fence_after(fence, line)
         return masked

@@ -58,9 +58,10 @@ class ContainerExecutor:
     async def run(self, batch: Sequence[Dispatch]) -> list[Answer | AttemptFailed]:
         return await one_by_one(self._one, batch)
 
-    async def _one(self, dispatch: Dispatch) -> Answer | AttemptFailed:
+    def call(self, dispatch: Dispatch) -> RolloutCall:
+        """What goes out for this rollout."""
         candidate = dispatch.request.candidate
-        call = RolloutCall(
+        return RolloutCall(
             rollout_id=dispatch.rollout_id,
             run_id=dispatch.run_id,
             candidate_id=candidate.id,
@@ -72,9 +73,11 @@ class ContainerExecutor:
             env_config=self.env_config or {},
             as_candidate=self.as_candidate,
         )
+
+    async def _one(self, dispatch: Dispatch) -> Answer | AttemptFailed:
         began = time.monotonic()
         try:
-            answer = await self.client.rollout(call)
+            answer = await self.client.rollout(self.call(dispatch))
         except AttemptFailed as error:
             return error
         usage = answer.usage

@@ -1,0 +1,333 @@
+"""What the engine costs: overhead over HTTP, growth with candidates, memory.
+
+    python benchmarks/speed.py [--repeat 3] [small client scale memory]
+
+Each part prints medians, with the ratio to what it is measured against in the same run, and keeps them in
+`benchmarks/results/speed.json`. `scale` needs gepa (`pip install gepa==0.1.4`). Rollouts go to a container in
+a process of its own; everything of ours is on disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import itertools
+
+import aiohttp
+
+from paretune.algorithms.settings import GepaSettings, Pipeline
+from paretune.container.client import ContainerClient
+from paretune.container.messages import build_request
+from paretune.core.budget import Limits
+from paretune.core.candidate import Candidate
+from paretune.core.example import Example, Split, Splits
+from paretune.core.rollout import Answer, Identity, RolloutRequest
+from paretune.engine.job import Job
+from paretune.engine.run import Runner
+from paretune.evaluate.evaluator import QueueSettings
+from paretune.evaluate.executors import ContainerExecutor, Dispatch, Executor, FunctionExecutor
+from paretune.propose.base import Packet, Proposal
+from paretune.store import Run, SqlStore, new_run_id
+
+Figures = dict[str, float]
+SEED = Candidate({"text": "Answer."})
+
+
+@dataclass(slots=True)
+class Appender:
+    """A proposer that takes no time: one more line."""
+
+    identity: str = "appender"
+    count: int = 0
+
+    async def propose(self, packet: Packet) -> Proposal:
+        self.count += 1
+        text = packet.parent.components["text"]
+        return Proposal({"text": f"{text}\nLine {self.count}."})
+
+
+def examples(split: Split, count: int, first: int = 0) -> tuple[Example, ...]:
+    return tuple(Example(str(n), split, {"seed": n}) for n in range(first, first + count))
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One run: seconds of wall clock and of our CPU, bytes on disk, rollouts."""
+
+    wall: float
+    cpu: float
+    disk: int
+    rollouts: int
+
+
+def carry(job: Job, executor: Executor, proposer: Appender | None = None) -> Cost:
+    """Run this job on a fresh store on disk."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "workspace.sqlite"
+        store, run_id = SqlStore(place), new_run_id()
+        record = {**job.record(), "proposer": "appender", "source": {}}
+        store.create_run(Run(run_id, "speed", "2025-01-01T00:00:00Z", record))
+        began, cpu = time.perf_counter(), time.process_time()
+        asyncio.run(_carried(store, run_id, job, executor, proposer or Appender()))
+        cost = time.perf_counter() - began, time.process_time() - cpu
+        drawn = sum(key.startswith("r_") for key in store.drawn(run_id))
+        store.close()
+        disk = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+        return Cost(*cost, disk, drawn)
+
+
+async def _carried(store: SqlStore, run_id: str, job: Job, executor: Executor, proposer: Appender) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        if isinstance(executor, ContainerExecutor):
+            await stack.enter_async_context(executor.client)
+        await Runner(store, run_id, job, executor, proposer).run()
+
+
+def job_of(splits: Splits, settings: GepaSettings, budget: int | None, concurrency: int, **more: Any) -> Job:
+    return Job(
+        "speed",
+        SEED,
+        splits,
+        Identity("speed", "1", "none"),
+        settings=settings,
+        limits=Limits(rollouts=budget, **more),
+        queue=QueueSettings(concurrency=concurrency),
+    )
+
+
+@contextlib.contextmanager
+def container(pause: float) -> Iterator[str]:
+    """The address of a container whose rollouts take so many seconds."""
+    command = [sys.executable, "-m", "benchmarks.speed_container", str(pause)]
+    root = Path(__file__).parents[1]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def seen(url: str) -> dict[str, float]:
+    """What the container saw since it was asked last."""
+    request = urllib.request.Request(f"{url}/seen", method="DELETE")
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        found: dict[str, float] = json.load(answer)
+        return found
+
+
+def _over_http(url: str) -> ContainerExecutor:
+    return ContainerExecutor(ContainerClient(url))
+
+
+async def _bare(url: str, count: int, in_flight: int) -> None:
+    """The same client library, the same requests, nothing around them."""
+    client = ContainerClient(url)
+    executor = ContainerExecutor(client)
+    calls = [
+        executor.call(Dispatch(RolloutRequest(SEED, example), f"ro_{example.id}", "bare"))
+        for example in examples(Split.PARETO, count)
+    ]
+    bodies = iter([json.dumps(build_request(call)).encode() for call in calls])
+    headers = {"Content-Type": "application/json"}
+
+    async def one_after_the_other(session: aiohttp.ClientSession) -> None:
+        for body in bodies:
+            async with session.post(f"{url}/rollout", data=body, headers=headers) as response:
+                json.loads(await response.read())
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        await asyncio.gather(*(one_after_the_other(session) for _ in range(in_flight)))
+
+
+# -- parts ------------------------------------------------------------------------------------------
+
+
+def small() -> Figures:
+    """96 rollouts of 50 ms, 10 in flight: 16 pareto, 16 held out, minibatch 8, two generations of two."""
+    splits = Splits(
+        examples(Split.REFLECT, 32),
+        examples(Split.PARETO, 16, 100),
+        examples(Split.SELECT, 0),
+        examples(Split.TEST, 16, 200),
+    )
+    settings = GepaSettings(
+        minibatch_size=8, initial_size=1, generations=2, children_per_generation=2, crossover_rate=0.0
+    )
+    found: Figures = {}
+    with container(0.05) as url:
+        for name, lanes in (("sync", 0), ("async", 2)):
+            job = job_of(splits, replace(settings, pipeline=Pipeline(lanes=lanes, panel=0)), 96, 10)
+            carry(job, _over_http(url))
+            told = seen(url)
+            found |= {f"{name}_rollouts": told["rollouts"], f"{name}_seconds": told["seconds"]}
+    found["floor_seconds"] = 96 * 0.05 / 10
+    return found
+
+
+def client() -> Figures:
+    """2,000 rollouts of 50 ms and 5,000 instant ones, 32 in flight, against the bare client."""
+    found: Figures = {}
+    for name, pause, count in (("50ms", 0.05, 2_000), ("instant", 0.0, 5_000)):
+        splits = Splits(examples(Split.REFLECT, 1, count), examples(Split.PARETO, count))
+        job = job_of(splits, GepaSettings.classic(), None, 32, steps=0)
+        with container(pause) as url:
+            cpu = time.process_time()
+            asyncio.run(_bare(url, count, 32))
+            bare_cpu = time.process_time() - cpu
+            bare = seen(url)["seconds"]
+            cost = carry(job, _over_http(url))
+            ours = seen(url)["seconds"]
+        found |= {
+            f"{name}_bare_seconds": bare,
+            f"{name}_ours_seconds": ours,
+            f"{name}_time_ratio": ours / bare,
+            f"{name}_bare_per_second": count / bare,
+            f"{name}_ours_per_second": count / ours,
+            f"{name}_our_cpu_ms_beyond_the_client": 1000 * (cost.cpu - bare_cpu) / cost.rollouts,
+            f"{name}_disk_kb_per_rollout": cost.disk / cost.rollouts / 1024,
+        }
+    return found
+
+
+def _better_by_length(components: Mapping[str, str], data: Mapping[str, Any]) -> float:
+    """Every further line solves some more examples: 200 candidates are accepted one after the other."""
+    return float(components["text"].count("\n") / 250 + (data["seed"] % 7) / 1000)
+
+
+async def _instant(components: Mapping[str, str], data: Mapping[str, Any]) -> Answer:
+    return Answer(_better_by_length(components, data))
+
+
+def scale(accepted: int = 200, validation: int = 500) -> Figures:
+    """In process, instant evaluator: CPU for 200 accepted candidates with 500 validation examples each."""
+    splits = Splits(examples(Split.REFLECT, 30, 1_000), examples(Split.PARETO, validation))
+    job = job_of(splits, GepaSettings.classic(), None, 32, steps=accepted)
+    stamps: list[float] = []
+
+    class Stamped(Appender):
+        async def propose(self, packet: Packet) -> Proposal:
+            stamps.append(time.process_time())
+            return await Appender.propose(self, packet)
+
+    ours = carry(job, FunctionExecutor(_instant), Stamped())
+    steps = [later - earlier for earlier, later in itertools.pairwise(stamps)]
+    found = {
+        "ours_cpu_seconds": ours.cpu,
+        "ours_last_10_to_first_10": sum(steps[-10:]) / sum(steps[:10]),
+        "ours_rollouts": float(ours.rollouts),
+    }
+    with contextlib.suppress(ImportError):
+        theirs = _gepa(accepted, validation)
+        found |= {"gepa_cpu_seconds": theirs, "gepa_to_ours": theirs / ours.cpu}
+    return found
+
+
+def _gepa(accepted: int, validation: int) -> float:
+    """CPU seconds of gepa with run_dir and cache on the same task."""
+    import gepa
+    from gepa import EvaluationBatch
+
+    class Adapter:
+        propose_new_texts: Callable[..., dict[str, str]] | None = None
+
+        def evaluate(self, batch: Any, candidate: Any, capture_traces: bool = False) -> Any:
+            scores = [_better_by_length(candidate, {"seed": n}) for n in batch]
+            return EvaluationBatch(
+                outputs=batch, scores=scores, trajectories=batch if capture_traces else None
+            )
+
+        def make_reflective_dataset(self, candidate: Any, batch: Any, components: Any) -> Any:
+            return {name: [{"Feedback": "more"}] for name in components}
+
+    class Quiet:
+        def log(self, *_: Any, **__: Any) -> None: ...
+
+    count = iter(range(10**9))
+    adapter = Adapter()
+    adapter.propose_new_texts = lambda candidate, data, names: {
+        "text": f"{candidate['text']}\nLine {next(count)}."
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        cpu = time.process_time()
+        gepa.optimize(
+            seed_candidate={"text": "Answer."},
+            trainset=list(range(1_000, 1_030)),
+            valset=list(range(validation)),
+            adapter=adapter,
+            max_metric_calls=validation + accepted * (validation + 6),
+            candidate_selection_strategy="current_best",
+            run_dir=folder,
+            cache_evaluation=True,
+            logger=Quiet(),
+        )
+        return time.process_time() - cpu
+
+
+def memory(rollouts: int = 100_000) -> Figures:
+    """Resident memory over 100,000 rollouts, in process: the end against three quarters of the way."""
+    done, marks = 0, dict[int, int]()
+
+    async def score(components: Mapping[str, str], data: Mapping[str, Any]) -> Answer:
+        nonlocal done
+        done += 1
+        if done % (rollouts // 8) == 0:
+            marks[done] = _resident()
+        return await _instant(components, data)
+
+    splits = Splits(examples(Split.REFLECT, 50, 1_000), examples(Split.PARETO, 500))
+    carry(job_of(splits, GepaSettings.classic(), rollouts, 32), FunctionExecutor(score))
+    three_quarters, end = marks[6 * (rollouts // 8)], marks[8 * (rollouts // 8)]
+    return {
+        "megabytes_at_three_quarters": three_quarters / 1024,
+        "megabytes_at_the_end": end / 1024,
+        "growth_of_the_last_quarter": end / three_quarters - 1,
+    }
+
+
+def _resident() -> int:
+    """Resident kilobytes of this process."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0])
+
+
+PARTS = {"small": small, "client": client, "scale": scale, "memory": memory}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", help=", ".join(PARTS))
+    parser.add_argument("--repeat", type=int, default=3)
+    asked = parser.parse_args()
+    results: dict[str, dict[str, float]] = {}
+    for name in asked.parts or PARTS:
+        repeat = 1 if name in ("memory", "scale") else asked.repeat
+        runs = [PARTS[name]() for _ in range(repeat)]
+        results[name] = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+        print(f"{name}: {(PARTS[name].__doc__ or '').splitlines()[0]} Median of {repeat}.")
+        for key, value in results[name].items():
+            print(f"  {key.replace('_', ' '):45} {value:10.3f}")
+    folder = Path(__file__).parent / "results"
+    folder.mkdir(exist_ok=True)
+    (folder / "speed.json").write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
