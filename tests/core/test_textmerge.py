@@ -339,7 +339,7 @@ def test_a_merge_loses_doubles_and_invents_nothing(texts: Texts) -> None:
     for mark in ("{x}", "{y}", "\0"):
         kept = all(mark in text for text in texts) and mark != "\0"
         assert kept <= (mark in merge) <= (mark in texts[1] + texts[2])
-    assert set(merge) <= {*"".join(texts), *"0123456789"}
+    assert set(merge) <= {*"".join(texts), *"0123456789\n"}
     count, old, mine, late = (Counter(bare(text)) for text in (merge, *texts))
     for line, n in count.items():
         by_words = not old[line] + mine[line] + late[line]

@@ -66,7 +66,7 @@ class RunRecord:
         if self.replaying:
             return cast(D, self._recorded(key, decide))
         decision = decide()
-        await self._append(key, decision)
+        self._append(key, decision)
         return decision
 
     async def chance(self, key: str, decide: Callable[[], D | None]) -> D | None:
@@ -77,7 +77,7 @@ class RunRecord:
             return cast(D, self._recorded(key, None))
         decision = decide()
         if decision is not None:
-            await self._append(key, decision)
+            self._append(key, decision)
         return decision
 
     def ahead(self, key: str) -> bool:
@@ -95,10 +95,10 @@ class RunRecord:
         self._observe(decision)
         return decision
 
-    async def _append(self, key: str, decision: Decision) -> None:
+    def _append(self, key: str, decision: Decision) -> None:
         body = to_record(decision)
         link = chain(self._chain, key, body)
-        await self._book.decide(StoredDecision(len(self._log), key, body, link, elapsed=self.elapsed))
+        self._book.decide(StoredDecision(len(self._log), key, body, link, elapsed=self.elapsed))
         self._log.append(StoredDecision(len(self._log), key, body, link))
         self._chain = link
         self._cursor += 1

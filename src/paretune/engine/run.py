@@ -78,6 +78,7 @@ class Runner:
         await book.status("running", clear_wish=True)
         try:
             best = await self._session(book)
+            await book.flush()
         except Paused as rest:
             await book.status("paused", str(rest), clear_wish=True)
             raise

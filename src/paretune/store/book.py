@@ -42,18 +42,36 @@ class RunBook:
         self._waiting: asyncio.Future[None] | None = None
         self._writer: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="paretune-store")
+        self._broken: Exception | None = None
         self._session = uuid.uuid4().hex[:8]
         self._numbers = itertools.count(1)
 
     async def write(self, *writes: Write) -> None:
         """Returns once all of them are durable. Raises StoreError as the store does."""
+        await asyncio.shield(self.post(*writes))
+
+    def post(self, *writes: Write) -> asyncio.Future[None]:
+        """Write in this order behind what was posted before; done once durable.
+
+        After a group that could not be written nothing else is, and every further call raises its error:
+        no record may have a gap.
+        """
+        if self._broken is not None:
+            raise self._broken
         if self._waiting is None:
             self._waiting = asyncio.get_running_loop().create_future()
         self._pending.extend(writes)
         durable = self._waiting
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._commit_groups())
-        await asyncio.shield(durable)
+        return durable
+
+    async def flush(self) -> None:
+        """Returns once everything posted so far is durable. Raises StoreError if something is not."""
+        if self._writer is not None:
+            await asyncio.wait({self._writer})
+        if self._broken is not None:
+            raise self._broken
 
     async def _commit_groups(self) -> None:
         while self._pending and self._waiting is not None:
@@ -62,10 +80,16 @@ class RunBook:
             try:
                 await self._off_loop(self.store.commit, self.run_id, group)
             except Exception as error:  # noqa: BLE001 - handed to every writer of the group
-                done.set_exception(error)
-                done.exception()
+                self._break(error, done)
             else:
                 done.set_result(None)
+
+    def _break(self, error: Exception, group: asyncio.Future[None]) -> None:
+        self._broken = error
+        for waiting in filter(None, (group, self._waiting)):
+            waiting.set_exception(error)
+            waiting.exception()  # looked at here, raised by whoever waits
+        self._pending, self._waiting = [], None
 
     async def _off_loop(self, call: Callable[..., object], *arguments: object) -> object:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
@@ -112,10 +136,13 @@ class RunBook:
             replace(fact, scope=self.run_id, paid_by=self.run_id, at=self._now()), Draw(fact.key)
         )
 
-    async def decide(self, decision: StoredDecision) -> None:
-        await self.write(replace(decision, at=self._now()))
+    def decide(self, decision: StoredDecision) -> None:
+        """Put on record without waiting: what follows from durable facts would be decided the same again."""
+        _ = self.post(replace(decision, at=self._now()))
 
     async def status(self, status: RunStatus, detail: str = "", *, clear_wish: bool = False) -> None:
+        """Where the run stands. Tried even after a group that could not be written."""
+        self._broken = None
         await self.write(StatusSet(status, detail, clear_wish))
 
     async def run(self) -> Run:
