@@ -77,20 +77,6 @@ def merge_text(base: str, ours: str, theirs: str) -> str | list[Sides]:
     return merged
 
 
-def only_adds(base: Mapping[str, str], late: Mapping[str, str]) -> bool:
-    """True if `late` has every line of `base` in its order, and at most others between.
-
-    An addition to a numbered list may renumber it. Blank lines around the text do not count.
-    """
-    return all(_adds(text, late[name]) for name, text in base.items())
-
-
-def _adds(base: str, late: str) -> bool:
-    texts = [_framed(text)[1] for text in (base, late)]
-    numbers = _Numbers.of(texts)
-    return embedded(*map(numbers.masked, texts)) is not None
-
-
 # -- the whole text -------------------------------------------------------------------------------
 
 
