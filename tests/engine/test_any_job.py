@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from paretune.algorithms.settings import GepaSettings
+from paretune.algorithms.settings import GepaSettings, Pipeline, Staleness
 from paretune.algorithms.stops import closing_rollouts
 from paretune.core.budget import Limits
 from paretune.core.errors import AttemptFailed, FailureKind, RunFailed
@@ -73,6 +73,7 @@ def drawn(name: str) -> tuple[Case, dict[str, Any], RulebookExecutor]:
         merge_overlap_floor=rng.choice([1, 5]),
         merge_gate_size=rng.randint(1, 6),
         target=rng.choice([None, None, 0.9]),
+        pipeline=pipeline(dice("pipeline", name)) if "lanes" in name else Pipeline(),
     )
     least = len(splits.pareto) + closing_rollouts(splits)
     money = rng.random() < 0.3
@@ -107,6 +108,19 @@ def _carried(job: Job, case: Case, executor: RulebookExecutor, store: Store, run
     return True
 
 
+def pipeline(rng: random.Random) -> Pipeline:
+    return Pipeline(
+        lanes=rng.choice([1, 2, 3, 8]),
+        staleness=rng.choice([Staleness.REPAIR, Staleness.REPAIR, *Staleness]),
+        oldest=rng.randint(0, 2),
+        guards=rng.choice([0, 0, 3, 16]),
+        validate_every=rng.randint(1, 4),
+        validation_share=rng.choice([0.1, 0.3, 1.0]),
+        panel=rng.choice([0, 4, 56]),
+        plateau=rng.randint(1, 3),
+    )
+
+
 def _holds(name: str, folder: Path) -> None:
     case, more, executor = drawn(name)
     job, store = case.job(prices=Prices(0.004, 0.01), **more), JournalStore()
@@ -131,7 +145,9 @@ def _holds(name: str, folder: Path) -> None:
     assert first_difference(canonical(store, run_id), canonical(again, run_id)) == ""
 
 
-@pytest.mark.parametrize("name", [*ONCE_WRONG, *(f"core/{n}" for n in range(40))])
+@pytest.mark.parametrize(
+    "name", [*ONCE_WRONG, *(f"{kind}/{n}" for kind in ("core", "lanes") for n in range(30))]
+)
 def test_a_job_drawn_at_random(name: str, tmp_path: Path) -> None:
     _holds(name, tmp_path)
 
@@ -139,5 +155,6 @@ def test_a_job_drawn_at_random(name: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_hundreds_of_jobs_drawn_at_random(tmp_path: Path) -> None:
-    for number in range(500):
+    for number in range(250):
         _holds(f"slow/{number}", tmp_path / str(number))
+        _holds(f"slow lanes/{number}", tmp_path / f"lanes-{number}")
