@@ -37,7 +37,7 @@ ASSUMED_PROMPT_TOKENS = 4_000
 
 LEAST_FEEDBACK = 3
 
-MOST_LANES = 4
+MOST_LANES = 2
 """More only if asked for: where edits do not simply add up, late ones cost more than they bring."""
 
 GRACE_SECONDS = 5.0
