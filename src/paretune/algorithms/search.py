@@ -260,7 +260,7 @@ class Search:
         wanted = self.undrawn(candidate, self.splits.pareto)
         left = self.ports.ledger.left() or 0
         decision = events.EvaluationDeferred(step=step, child=candidate.id, wanted=wanted, left=left)
-        await self.ports.record.step(f"{step}/deferred", lambda: decision)
+        await self.ports.record.step(f"{step}/deferred/{candidate.id}", lambda: decision)
 
     async def _unscored(self, step: int, candidate: Candidate, outcomes: list[Outcome]) -> None:
         """Every rollout of a full evaluation failed: no mean, no member. Without the seed there is no run."""

@@ -86,7 +86,7 @@ class Trunk(Search):
     async def _lane(self, lane: Lane) -> None:
         while self.over is None:
             step = self.at + 1
-            self.over = await self._due(step)
+            self.over = await self.ended(step)
             if self.over is None:
                 self.at = step
                 try:
@@ -94,14 +94,6 @@ class Trunk(Search):
                 except BudgetExceeded as stop:
                     if self.over is None:
                         self.over = await self.end(step, stop.limit, str(stop))
-
-    async def _due(self, step: int) -> events.SearchEnded | None:
-        """The end of any search, with the validation of the head kept back as well."""
-        wanted = 2 * self.settings.minibatch_size + self._kept()
-        left = self.ports.ledger.left()
-        if left is not None and left < wanted:
-            return await self.end(step, "rollouts", f"{left} rollouts left, a step and the end need {wanted}")
-        return await self.ended(step)
 
     # -- one step ---------------------------------------------------------------------------------
 
@@ -135,7 +127,10 @@ class Trunk(Search):
     async def _reflected(
         self, lane: Lane, step: int, parent: Candidate, examples: tuple[Example, ...]
     ) -> Packet | None:
-        """The parent on its minibatch, for the proposer; None if there is nothing to learn from it."""
+        """The parent on its minibatch, for the proposer; None if there is nothing to learn from it.
+
+        Raises BudgetExceeded unless parent and child both fit.
+        """
         targets = self.targets(step, list(parent.components), step - 1)
         start = events.StepStarted(
             step=step,
@@ -146,9 +141,9 @@ class Trunk(Search):
             lane=lane.number,
         )
         await self.ports.record.step(f"{step}/start", lambda: start)
-        if not self._affords(self.undrawn(parent, examples) + len(examples)):
-            await self.skip(step, "budget", "parent and child do not both fit")
-            return None
+        wanted = self.undrawn(parent, examples) + len(examples)
+        if not self._affords(wanted):
+            raise BudgetExceeded("rollouts", wanted + self._kept(), self.ports.ledger.left() or 0)
         outcomes = await self._rollouts(lane, step, parent, examples)
         if nothing := self._nothing_to_learn(parent, scores(outcomes)):
             await self.skip(step, *nothing)
@@ -363,11 +358,17 @@ class Trunk(Search):
             await self._move(step, child, "won")
 
     async def _catch_up(self, lane: Lane) -> None:
-        """At the end: the head and those put off get their full evaluation, as far as the budget holds it."""
+        """At the end: the head and those put off get their full evaluation, as far as the budget holds it.
+
+        A head for which it does not is a finalist all the same.
+        """
         for candidate in (self.head, *self.deferred):
-            closing = self.schedule.closing()
-            wanted = self.undrawn(candidate, self.splits.pareto)
-            if candidate.id in self.pool.members or not self.ports.ledger.affords((), wanted + closing):
+            if candidate.id in self.pool.members:
+                continue
+            wanted = self.undrawn(candidate, self.splits.pareto) + self.schedule.closing()
+            if not self.ports.ledger.affords((), wanted):
+                if candidate not in self.deferred:
+                    await self.put_off(self.at, candidate)
                 continue
             outcomes = await self._rollouts(lane, self.at, candidate, self.splits.pareto)
             if await self._admitted(self.at, candidate, outcomes):
@@ -377,8 +378,8 @@ class Trunk(Search):
     # -- rollouts and budget ----------------------------------------------------------------------
 
     def _kept(self) -> int:
-        """Rollouts kept for the closing, and for the validation of the head."""
-        head = 0 if self.head.id in self.pool.members else self.undrawn(self.head, self.splits.pareto)
+        """Kept for the closing, and where nothing else chooses the best, for the head's validation."""
+        head = 0 if self.splits.select else len(self.splits.pareto)
         return self.schedule.closing() + head
 
     def _affords(self, wanted: int) -> bool:
