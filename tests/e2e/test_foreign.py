@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from support.chat_server import chat_server
 from support.foreign_jobs import POOLS_JOB, SEEDS_JOB, ids, reflective
 from support.programs import FOREIGN, counted, paretune, running
+
+DOCUMENTED = Path(__file__).parents[1] / "config" / "documented.toml"
 
 GOOD = [
     pytest.param("good_http_server.py", SEEDS_JOB, id="http.server"),
@@ -38,6 +41,27 @@ def test_a_good_container_runs_unchanged(program: str, job: str, tmp_path: Path)
     assert asked["total"] == result["rollouts"] <= 300
     test = next(lift for lift in result["lift"] if lift["split"] == "test")
     assert test["after"] > test["before"]
+
+
+def test_the_documented_file_runs_as_printed_within_its_budget(tmp_path: Path) -> None:
+    """Budget 100, 50 seeds, 20 initial candidates: numbers that do not fit together."""
+    with running("good_http_server.py") as url, chat_server(reflective) as model:
+        done = paretune(
+            *("run", str(DOCUMENTED), "--json"),
+            cwd=tmp_path,
+            TASK_APP_URL=url,
+            PARETUNE_PROPOSER_BASE_URL=model,
+        )
+        assert done.returncode == 0, done.stderr
+        asked = counted(url)
+    result = json.loads(done.stdout)["result"]
+    assert asked["total"] == result["rollouts"] <= 100
+    shown = paretune("show", cwd=tmp_path).stdout
+    proposals = re.search(r"children_per_generation .* (\d+) proposals", shown)
+    assert proposals is not None
+    assert int(proposals[1]) >= 5
+    for key in ("gepa.rollout.max_concurrent", "gepa.evaluation.validation_seeds", "policy.temperature"):
+        assert key in shown
 
 
 @pytest.mark.parametrize(

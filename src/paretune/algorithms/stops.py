@@ -14,6 +14,9 @@ from paretune.core.example import Splits
 STALLED_AFTER = 200
 """Steps in a row that ask for no rollout: the proposer repeats itself, or nothing is left to learn."""
 
+STEPS = 10
+"""A search should have so many steps before rollouts are kept for more than one finalist."""
+
 LiveStop = Callable[[int], SearchEnded | None]
 """Asked before a step that is not on record yet: time, money, tokens."""
 
@@ -23,11 +26,13 @@ def closing_rollouts(splits: Splits, finalists: int = 1) -> int:
     return (1 + finalists) * len(splits.select) + 2 * len(splits.test)
 
 
-def kept_rollouts(splits: Splits, finalists: int, cap: int | None) -> int:
-    """`closing_rollouts` with as many of the wanted finalists as half the cap holds, and at least one."""
-    while cap is not None and finalists > 1 and closing_rollouts(splits, finalists) > cap // 2:
-        finalists -= 1
-    return closing_rollouts(splits, finalists)
+def kept_rollouts(splits: Splits, settings: GepaSettings, cap: int | None) -> int:
+    """`closing_rollouts` with all finalists, or with one where the cap holds no `STEPS` steps beside them."""
+    wanted = closing_rollouts(splits, settings.finalists)
+    steps = STEPS * 2 * settings.minibatch_size
+    if cap is None or cap - len(splits.pareto) - wanted >= steps:
+        return wanted
+    return closing_rollouts(splits)
 
 
 @dataclass(slots=True)
@@ -77,7 +82,7 @@ class Schedule:
         return None
 
     def closing(self) -> int:
-        return kept_rollouts(self.splits, self.settings.finalists, self.ledger.limits.rollouts)
+        return kept_rollouts(self.splits, self.settings, self.ledger.limits.rollouts)
 
     def keep(self, step: int) -> int:
         """What a full evaluation must leave: the end, and the gates of this generation's other children."""

@@ -13,6 +13,8 @@ from paretune.core.example import Example, ExampleId, Splits
 
 SHARE_OF_BUDGET = 40
 """A panel has at most the budget divided by this."""
+LEAST_PANEL = 3
+"""Fewer examples would tell nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,4 +68,5 @@ def choose_panel(splits: Splits, settings: GepaSettings, budget: int | None) -> 
     size = min(settings.pipeline.panel, len(splits.reflect), len(splits.pareto))
     if budget is not None:
         size = min(size, budget // SHARE_OF_BUDGET)
+        size = size if size >= LEAST_PANEL else 0
     return tuple(stream(settings.seed, "panel").sample(splits.reflect, size))

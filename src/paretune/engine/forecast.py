@@ -35,7 +35,7 @@ def forecast(job: Job) -> Forecast:
     full = len(splits.pareto) - (size if splits.shared else 0)
     planned = settings.initial_size - 1 + settings.generations * settings.children_per_generation
     budget = job.limits.rollouts
-    initial, closing = len(splits.pareto), kept_rollouts(splits, settings.finalists, budget)
+    initial, closing = len(splits.pareto), kept_rollouts(splits, settings, budget)
     if budget is None:
         fewest = most = job.limits.steps or planned
         rollouts = initial + closing + planned * (gate + full)

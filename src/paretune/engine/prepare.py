@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from paretune.algorithms.settings import GepaSettings, Pipeline, Staleness
+from paretune.algorithms.stops import kept_rollouts
 from paretune.config import GEPAConfig, PromptLearningConfig
 from paretune.config.environment import reference
 from paretune.config.gepa import GEPAPipelineConfig
@@ -36,6 +37,7 @@ ASSUMED_PROMPT_TOKENS = 4_000
 """Prompt tokens of a rollout when its price is estimated from the price table."""
 
 LEAST_FEEDBACK = 3
+LEAST_MINIBATCH, LEAST_STEPS = 3, 6
 
 MOST_LANES = 2
 """More only if asked for: where edits do not simply add up, late ones cost more than they bring."""
@@ -81,7 +83,12 @@ async def prepare(
         seed=seed,
         splits=splits,
         identity=identity,
-        settings=settings_of(config.gepa, config.termination_config.target_reward),
+        settings=fitted(
+            settings_of(config.gepa, config.termination_config.target_reward),
+            splits,
+            limits_of(config).rollouts,
+            given="minibatch_size" in config.gepa.rollout.model_fields_set,
+        ),
         surface=surface_of(config, seed),
         limits=limits_of(config),
         queue=queue_of(config),
@@ -194,6 +201,15 @@ def settings_of(gepa: GEPAConfig, target: float | None) -> GepaSettings:
         finalists=gepa.evaluation.validation_top_k or GepaSettings().finalists,
         pipeline=pipeline_of(gepa.pipeline, gepa.rollout.max_concurrent // gepa.rollout.minibatch_size),
     )
+
+
+def fitted(settings: GepaSettings, splits: Splits, budget: int | None, *, given: bool) -> GepaSettings:
+    """A minibatch that nobody asked for is smaller where the budget would not hold `LEAST_STEPS` steps."""
+    if given or budget is None:
+        return settings
+    left = budget - len(splits.pareto) - kept_rollouts(splits, settings, budget)
+    size = min(settings.minibatch_size, max(LEAST_MINIBATCH, left // (2 * LEAST_STEPS)))
+    return replace(settings, minibatch_size=size)
 
 
 def pipeline_of(config: GEPAPipelineConfig, minibatches_at_once: int) -> Pipeline:
