@@ -67,11 +67,8 @@ class Gepa(Search):
         await self.ports.record.step(f"{step}/start", lambda: start)
         outcomes = await self._rollouts(parent, examples)
         before = scores(outcomes)
-        if not before:
-            await self.skip(step, "nothing_scored", "every rollout of the parent failed")
-            return None
-        if self.settings.skip_perfect and all(r >= self.settings.perfect for r in before.values()):
-            await self.skip(step, "all_perfect", f"the parent solved all {len(before)} examples")
+        if nothing := self.nothing_to_learn(before):
+            await self.skip(step, *nothing)
             return None
         packet = self.packet(step, parent, targets, outcomes)
         drafted = await self.ports.propose.propose(packet)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from paretune.algorithms.merge import Merge, Merger, gate_examples
@@ -17,7 +17,7 @@ from paretune.core.budget import Ledger
 from paretune.core.candidate import Candidate, CandidateId
 from paretune.core.canonical import stream
 from paretune.core.errors import RunFailed
-from paretune.core.example import Example, Splits
+from paretune.core.example import Example, ExampleId, Splits
 from paretune.core.frontier import choose_parent
 from paretune.core.gate import Verdict
 from paretune.core.rollout import Failure, Outcome, Rollout, RolloutRequest, scores
@@ -105,6 +105,14 @@ class Search:
             # What calls cost and in which order they came home is no consequence of the record.
             return await self.ports.record.chance(f"{step}/end", lambda: decision) or decision
         return await self.ports.record.step(f"{step}/end", lambda: decision)
+
+    def nothing_to_learn(self, before: Mapping[ExampleId, float]) -> tuple[str, str] | None:
+        """Reason and detail, if a parent with these rewards leaves the proposer nothing to learn from."""
+        if not before:
+            return "nothing_scored", "every rollout of the parent failed"
+        if self.settings.skip_perfect and all(r >= self.settings.perfect for r in before.values()):
+            return "all_perfect", f"the parent solved all {len(before)} examples"
+        return None
 
     # -- proposals --------------------------------------------------------------------------------
 

@@ -45,8 +45,8 @@ class Draft:
     child: Candidate
     baseline: Candidate
     onto: Candidate
-    proposal: str = ""
-    rationale: str = ""
+    packet: Packet
+    proposal: Proposal
 
 
 @dataclass(slots=True)
@@ -152,11 +152,9 @@ class Trunk(Search):
 
     def _nothing_to_learn(self, parent: Candidate, before: dict[ExampleId, float]) -> tuple[str, str] | None:
         """Why nothing is asked of the proposer; else the pair of parent and failures is noted as asked."""
-        if not before:
-            return "nothing_scored", "every rollout of the parent failed"
+        if nothing := self.nothing_to_learn(before):
+            return nothing
         failed = tuple(sorted(e for e, reward in before.items() if reward < self.settings.perfect))
-        if not failed and self.settings.skip_perfect:
-            return "all_perfect", f"the parent solved all {len(before)} examples"
         if (parent.id, failed) in self._asked:
             return "asked_before", "the same parent with the same failures"
         self._asked.add((parent.id, failed))
@@ -174,23 +172,23 @@ class Trunk(Search):
         generation = self.schedule.generation(step)
         child = Candidate(proposal.components, (parent.id,), generation, "mutation")
         if moves is None or self.head.id == parent.id or pipeline.staleness is Staleness.ACCEPT:
-            return Draft(child, parent, parent)
+            return Draft(child, parent, parent, packet, proposal)
         try:
             if pipeline.staleness is Staleness.DROP:
                 if self._moves - moves > pipeline.oldest:
                     late = f"the head moved {self._moves - moves} times meanwhile"
                     raise Rejected(Reason.STALE, late)
-                return Draft(child, parent, parent)
+                return Draft(child, parent, parent, packet, proposal)
             merge = merge_components(parent.components, self.head.components, proposal.components)
             if merge.components is None:
-                return Draft(child, self.head, self.head)
-            carried = replace(packet, parent=self.head, rejected=())
+                return Draft(child, self.head, self.head, packet, proposal)
             proposal = replace(proposal, components=merge.components)
-            texts = check(proposal, carried, known=self.known, training=self.notes.all())
+            texts = self._checked_on_head(proposal, packet)
         except Rejected as rejection:
             await self.turned_down(step, parent.id, rejection, proposal)
             return None
-        return Draft(Candidate(texts, (self.head.id,), generation, "mutation"), parent, self.head)
+        carried = Candidate(texts, (self.head.id,), generation, "mutation")
+        return Draft(carried, parent, self.head, packet, proposal)
 
     # -- the gate ---------------------------------------------------------------------------------
 
@@ -210,13 +208,22 @@ class Trunk(Search):
         await self.skip(step, "overtaken", f"the head moved during each of {MOST_GATES} gates")
 
     def _joined(self, draft: Draft) -> Candidate | None:
-        """The passed edit on the present head, without another gate; None where the two clash."""
+        """The passed edit on the present head, ungated; None where the two clash or the guards object."""
         onto, head, child = (c.components for c in (draft.onto, self.head, draft.child))
         merge = merge_components(onto, head, child)
         if merge.components is None or dict(merge.components) == dict(head):
             return None
-        parents = (self.head.id, draft.child.id)
-        return Candidate(merge.components, parents, draft.child.generation, "join")
+        try:
+            joined = replace(draft.proposal, components=merge.components)
+            texts = self._checked_on_head(joined, draft.packet)
+        except Rejected:
+            return None
+        return Candidate(texts, (self.head.id, draft.child.id), draft.child.generation, "join")
+
+    def _checked_on_head(self, proposal: Proposal, packet: Packet) -> dict[str, str]:
+        """The texts, if the guards let them pass as a child of the head. Raises Rejected."""
+        on_head = replace(packet, parent=self.head, rejected=())
+        return check(proposal, on_head, known=self.known, training=self.notes.all())
 
     async def _passes(
         self, lane: Lane, step: int, draft: Draft, examples: Sequence[Example], number: int = 0

@@ -83,12 +83,7 @@ async def prepare(
         seed=seed,
         splits=splits,
         identity=identity,
-        settings=fitted(
-            settings_of(config.gepa, config.termination_config.target_reward),
-            splits,
-            limits_of(config).rollouts,
-            given="minibatch_size" in config.gepa.rollout.model_fields_set,
-        ),
+        settings=fitted_settings(config, splits),
         surface=surface_of(config, seed),
         limits=limits_of(config),
         queue=queue_of(config),
@@ -203,9 +198,11 @@ def settings_of(gepa: GEPAConfig, target: float | None) -> GepaSettings:
     )
 
 
-def fitted(settings: GepaSettings, splits: Splits, budget: int | None, *, given: bool) -> GepaSettings:
+def fitted_settings(config: PromptLearningConfig, splits: Splits) -> GepaSettings:
     """A minibatch that nobody asked for is smaller where the budget would not hold `LEAST_STEPS` steps."""
-    if given or budget is None:
+    settings = settings_of(config.gepa, config.termination_config.target_reward)
+    budget = limits_of(config).rollouts
+    if "minibatch_size" in config.gepa.rollout.model_fields_set or budget is None:
         return settings
     left = budget - len(splits.pareto) - kept_rollouts(splits, settings, budget)
     size = min(settings.minibatch_size, max(LEAST_MINIBATCH, left // (2 * LEAST_STEPS)))
