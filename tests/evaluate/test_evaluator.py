@@ -181,12 +181,12 @@ async def test_an_attempt_is_on_record_before_its_call_goes_out() -> None:
 class Other(LookedAt):
     """Another run pays for the same cell, just before our result is committed."""
 
-    def commit(self, run_id: str, writes: Sequence[Write]) -> None:
+    def commit(self, run_id: str, writes: Sequence[Write]) -> frozenset[str]:
         ours = [w for w in writes if isinstance(w, Fact) and w.kind == "rollout"]
         if run_id == RUN and ours:
             theirs = [replace(w, body={**w.body, "reward": 0.9}, paid_by="run_2") for w in ours]
             super().commit("run_2", [*theirs, *(Draw(w.key) for w in ours)])
-        super().commit(run_id, writes)
+        return super().commit(run_id, writes)
 
 
 async def test_where_another_run_was_first_its_result_decides() -> None:

@@ -1,8 +1,12 @@
 """The run's book: order, groups, and what happens when the disk says no."""
 
+import asyncio
+import threading
+
 import pytest
 
-from paretune.store import MemoryStore, Run
+from paretune.core.rollout import Usage
+from paretune.store import Fact, MemoryStore, Run
 from paretune.store.base import StoredDecision, StoreError, Write
 from paretune.store.book import RunBook
 
@@ -14,10 +18,22 @@ class FullDisk(MemoryStore):
 
     full = False
 
-    def commit(self, run_id: str, writes: list[Write]) -> None:  # type: ignore[override]
+    def commit(self, run_id: str, writes: list[Write]) -> frozenset[str]:  # type: ignore[override]
         if self.full:
             raise StoreError("no space left")
-        super().commit(run_id, writes)
+        return super().commit(run_id, writes)
+
+
+class SlowDisk(MemoryStore):
+    """A commit takes until it is `flushed`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flushed = threading.Event()
+
+    def commit(self, run_id: str, writes: list[Write]) -> frozenset[str]:  # type: ignore[override]
+        assert self.flushed.wait(10)
+        return super().commit(run_id, writes)
 
 
 def book_of(store: MemoryStore) -> RunBook:
@@ -71,4 +87,46 @@ async def test_everybody_in_a_failing_group_is_told() -> None:
     for waiting in (one, other):
         with pytest.raises(StoreError, match="no space"):
             await waiting
+    await book.close()
+
+
+async def test_a_lookup_does_not_wait_for_a_commit() -> None:
+    store = SlowDisk()
+    book = book_of(store)
+    writing = book.post(decision(0))
+    assert await book.known(["r_1"]) == {}
+    assert not writing.done()
+    store.flushed.set()
+    await writing
+    await book.close()
+
+
+async def test_who_gives_up_waiting_takes_nothing_back_and_stops_nobody() -> None:
+    store = SlowDisk()
+    book = book_of(store)
+    one, other = (asyncio.create_task(book.draw(keys)) for keys in (["r_1"], []))
+    await book.known([])
+    one.cancel()
+    store.flushed.set()
+    await other
+    assert one.cancelled()
+    assert store.drawn(RUN.id) == ["r_1"]
+    await book.close()
+
+
+async def test_a_result_says_whether_it_is_the_one_that_is_kept() -> None:
+    store = MemoryStore()
+    book = book_of(store)
+    store.create_run(Run("run_2", "b", "", {}))
+    theirs = Fact("r_2", "rollout", {"reward": 1.0}, paid_by="run_2")
+    store.commit("run_2", [theirs])
+    kept = []
+    for key in ("r_1", "r_2"):
+        attempt = await book.begin(key, "rollout", 1, 0.0)
+        kept.append(await book.done(attempt, Fact(key, "rollout", {"reward": 0.0}), Usage()))
+
+    assert kept == [True, False]
+    assert store.drawn(RUN.id) == ["r_1", "r_2"]
+    facts = await book.known(["r_1", "r_2"])
+    assert (facts["r_1"].paid_by, facts["r_2"]) == (RUN.id, theirs)
     await book.close()

@@ -1,6 +1,7 @@
 """What every store does, whatever it is made of."""
 
 import itertools
+import json
 import threading
 from collections.abc import Callable
 from typing import Literal
@@ -22,6 +23,7 @@ from paretune.store import (
     StoreError,
     UnknownRun,
     Write,
+    as_stored,
     chain,
     new_run_id,
 )
@@ -138,6 +140,43 @@ def test_a_fact_or_draw_that_is_there_stays_as_it_is(store: Store) -> None:
     assert store.drawn(run) == ["j", "k"]
 
 
+def test_a_commit_names_the_facts_that_something_else_is_kept_for(store: Store) -> None:
+    run, other = new_run(store), new_run(store, "run_2")
+    assert store.commit(run, [result("k", 1.0), Draw("k")]) == frozenset()
+    assert store.commit(other, [result("k", 2.0), result("j", 2.0), Draw("k")]) == {"k"}
+    assert store.commit(other, [result("j", 2.0)]) == frozenset(), "the same again"
+    assert store.commit(other, [result("i", 1.0), result("i", 2.0)]) == {"i"}
+    own = Fact("k", "failure", {}, scope=other)
+    assert store.commit(other, [own]) == frozenset(), "each run's own are apart from everybody's"
+    assert store.commit(other, [result("k", 2.0), own]) == {"k"}
+
+    assert store.facts(["i", "j", "k"]) == {
+        "i": result("i", 1.0),
+        "j": result("j", 2.0),
+        "k": result("k", 1.0),
+    }
+
+
+def test_what_a_store_gives_back_is_known_without_it(store: Store) -> None:
+    body = {"z": (1, 0.1 + 0.2), "a": {"y": "\ud800 \x00 m\u00e9", "b": None}, "n": 1e300}
+    fact = Fact("k", "rollout", body, seconds=0.25, at="t")
+    store.commit(new_run(store), [fact])
+
+    assert as_stored(fact) == store.facts(["k"])["k"]
+    assert json.dumps(as_stored(fact).body) == json.dumps(store.facts(["k"])["k"].body), "in this order"
+
+
+def test_an_attempt_that_is_done_draws_its_fact(store: Store) -> None:
+    run = new_run(store)
+    store.commit(run, [*(AttemptBegun(key, key, "rollout", 1) for key in "abcd"), Draw("e"), Draw("d")])
+    ends = [AttemptEnded("a", "lost"), AttemptEnded("b", "failed"), AttemptEnded("d", "done")]
+    assert store.drawn(run) == ["d", "e"]
+    store.commit(run, [*ends, AttemptEnded("c", "done"), result("c"), result("d")])
+
+    assert store.drawn(run) == ["c", "d", "e"]
+    assert store.drawn(new_run(store, "run_2")) == []
+
+
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     written=st.lists(st.tuples(st.sampled_from(["", "a", "b"]), st.integers(0, 3), st.integers(0, 99))),
@@ -227,6 +266,10 @@ def test_attempts_keep_the_order_in_which_they_began_and_end_once(store: Store) 
     ]
     with pytest.raises(StoreError, match="attempt z began already"):
         store.commit(run, [AttemptBegun("z", "k", "rollout", 2)])
+    for again in (AttemptBegun("z", "k", "rollout", 1), AttemptBegun("n", "k", "rollout", 1)):
+        with pytest.raises(StoreError, match=f"attempt {again.id} began already"):
+            store.commit(run, [AttemptBegun("n", "k", "rollout", 1), again, AttemptEnded("n", "done")])
+    assert [attempt.begun.id for attempt in store.attempts(run)] == ["z", "a"]
     store.commit(new_run(store, "run_2"), [AttemptBegun("z", "k", "rollout", 1)])
     with pytest.raises(StoreError, match="attempt a ended but never began"):
         store.commit("run_2", [AttemptEnded("a", "done")])

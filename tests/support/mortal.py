@@ -85,12 +85,13 @@ class MortalStore(SqlStore):
         log = self.decisions(run_id)
         plan.after(log[-1:])
 
-    def commit(self, run_id: str, writes: Sequence[Write]) -> None:
+    def commit(self, run_id: str, writes: Sequence[Write]) -> frozenset[str]:
         if self.plan.before(writes):
             os.kill(os.getpid(), signal.SIGKILL)
-        super().commit(run_id, writes)
+        others = super().commit(run_id, writes)
         if self.plan.after(writes):
             os.kill(os.getpid(), signal.SIGKILL)
+        return others
 
 
 async def main(place: str, run_id: str, url: str, chosen: Case, plan: Plan) -> None:

@@ -190,9 +190,10 @@ class JournalStore(MemoryStore):
         super().__init__()
         self.commits: list[list[Write]] = []
 
-    def commit(self, run_id: str, writes: Sequence[Write]) -> None:
-        super().commit(run_id, writes)
+    def commit(self, run_id: str, writes: Sequence[Write]) -> frozenset[str]:
+        others = super().commit(run_id, writes)
         self.commits.append(list(writes))
+        return others
 
     def after(self, run_id: str, commits: int) -> MemoryStore:
         """A store that died after so many commits."""

@@ -27,6 +27,7 @@ from paretune.store.base import (
 from paretune.store.chain import chain
 from paretune.store.files import WORKSPACE, export_run, import_run
 from paretune.store.memory import MemoryStore
+from paretune.store.rows import as_stored
 from paretune.store.sql import SqlStore
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "UnknownRun",
     "Wish",
     "Write",
+    "as_stored",
     "chain",
     "export_run",
     "import_run",

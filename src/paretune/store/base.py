@@ -55,7 +55,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """This run uses this fact. Repeating it changes nothing."""
+    """This run uses this fact, though no attempt of its own was done for it. Repeating it changes nothing."""
 
     key: str
 
@@ -138,8 +138,9 @@ class Store(Protocol):
         """The run of this id, or the only one whose id starts so. Raises UnknownRun."""
         ...
 
-    def commit(self, run_id: str, writes: Sequence[Write]) -> None:
-        """All writes in one transaction, durable on return.
+    def commit(self, run_id: str, writes: Sequence[Write]) -> frozenset[str]:
+        """All writes in one transaction, durable on return. Gives the keys of the facts that something else
+        is kept for.
 
         A fact or draw that is there already stays as it is. Raises StoreError if a decision's `seq`
         or `key` is taken by another decision, or an attempt is ended that never began.
@@ -151,7 +152,7 @@ class Store(Protocol):
         ...
 
     def drawn(self, run_id: str) -> list[str]:
-        """Keys of the facts that the run uses, sorted."""
+        """Keys of the facts that the run uses, sorted: drawn, or of an attempt of its own that is done."""
         ...
 
     def decisions(self, run_id: str, since: int = 0) -> list[StoredDecision]:

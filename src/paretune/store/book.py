@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import ParamSpec, TypeVar
 
 from paretune.core.errors import AttemptFailed
 from paretune.core.rollout import Usage
@@ -26,6 +28,9 @@ from paretune.store.base import (
     Write,
 )
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 class RunBook:
     """The only way by which a run writes. What a call returns from is on disk.
@@ -39,29 +44,35 @@ class RunBook:
         self.run_id = run_id
         self._now = now
         self._pending: list[Write] = []
-        self._waiting: asyncio.Future[None] | None = None
+        self._waiting: list[asyncio.Future[frozenset[str]]] = []
+        self._at = ""
         self._writer: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="paretune-store")
+        # Who reads does not stand behind a group that is being flushed.
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="paretune-store-write")
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="paretune-store-read")
         self._broken: Exception | None = None
         self._session = uuid.uuid4().hex[:8]
         self._numbers = itertools.count(1)
 
-    async def write(self, *writes: Write) -> None:
-        """Returns once all of them are durable. Raises StoreError as the store does."""
-        await asyncio.shield(self.post(*writes))
+    async def write(self, *writes: Write) -> frozenset[str]:
+        """Returns once all of them are durable: the keys of facts, in the whole group, that something else
+        is kept for. Raises StoreError as the store does.
+        """
+        return await self.post(*writes)
 
-    def post(self, *writes: Write) -> asyncio.Future[None]:
+    def post(self, *writes: Write) -> asyncio.Future[frozenset[str]]:
         """Write in this order behind what was posted before; done once durable.
+
+        Who gives up waiting takes nothing back.
 
         After a group that could not be written nothing else is, and every further call raises its error:
         no record may have a gap.
         """
         if self._broken is not None:
             raise self._broken
-        if self._waiting is None:
-            self._waiting = asyncio.get_running_loop().create_future()
+        durable: asyncio.Future[frozenset[str]] = asyncio.get_running_loop().create_future()
+        self._waiting.append(durable)
         self._pending.extend(writes)
-        durable = self._waiting
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._commit_groups())
         return durable
@@ -74,32 +85,40 @@ class RunBook:
             raise self._broken
 
     async def _commit_groups(self) -> None:
-        while self._pending and self._waiting is not None:
-            group, done = self._pending, self._waiting
-            self._pending, self._waiting = [], None
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            group, waiting = self._pending, self._waiting
+            self._pending, self._waiting = [], []
             try:
-                await self._off_loop(self.store.commit, self.run_id, group)
+                others = await loop.run_in_executor(self._writing, self.store.commit, self.run_id, group)
             except Exception as error:  # noqa: BLE001 - handed to every writer of the group
-                self._break(error, done)
+                self._break(error, waiting)
             else:
-                done.set_result(None)
+                for durable in waiting:
+                    if not durable.done():
+                        durable.set_result(others)
 
-    def _break(self, error: Exception, group: asyncio.Future[None]) -> None:
+    def _break(self, error: Exception, group: list[asyncio.Future[frozenset[str]]]) -> None:
         self._broken = error
-        for waiting in filter(None, (group, self._waiting)):
-            waiting.set_exception(error)
-            waiting.exception()  # looked at here, raised by whoever waits
-        self._pending, self._waiting = [], None
+        for durable in (*group, *self._waiting):
+            if not durable.done():
+                durable.set_exception(error)
+                durable.exception()  # looked at here, raised by whoever waits
+        self._pending, self._waiting = [], []
 
-    async def _off_loop(self, call: Callable[..., object], *arguments: object) -> object:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
+    def _moment(self) -> str:
+        """The time at which the group began to gather: one reading of the clock for all of it."""
+        if not self._waiting:
+            self._at = self._now()
+        return self._at
+
+    async def _read(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        call = functools.partial(read, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._reading, call)
 
     async def known(self, keys: Iterable[str]) -> dict[str, Fact]:
         """Those of `keys` that have a fact this run may use, its own failures included."""
-        wanted = list(dict.fromkeys(keys))
-        return await asyncio.get_running_loop().run_in_executor(
-            self._thread, self.store.facts, wanted, self.run_id
-        )
+        return await self._read(self.store.facts, list(dict.fromkeys(keys)), self.run_id)
 
     async def draw(self, keys: Iterable[str]) -> None:
         """Note that the run uses these facts."""
@@ -108,37 +127,35 @@ class RunBook:
     async def begin(self, key: str, role: Role, number: int, reserved_usd: float) -> str:
         """Book an attempt before its call goes out; returns its id."""
         attempt = f"a_{self._session}_{next(self._numbers)}"
-        await self.write(AttemptBegun(attempt, key, role, number, reserved_usd, self._now()))
+        await self.write(AttemptBegun(attempt, key, role, number, reserved_usd, self._moment()))
         return attempt
 
-    async def done(self, attempt: str, fact: Fact, usage: Usage) -> None:
-        """The attempt's result and its end, in one transaction."""
-        kept = replace(fact, paid_by=self.run_id, at=self._now())
-        end = AttemptEnded(
-            attempt,
-            "done",
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            cost_usd=usage.cost_usd,
-            seconds=fact.seconds,
-            at=self._now(),
-        )
-        await self.write(kept, Draw(fact.key), end)
+    async def done(self, attempt: str, fact: Fact, usage: Usage) -> bool:
+        """The attempt's result and its end, in one transaction.
+
+        True if this result is the one that is kept: a resumed run will find `as_stored(fact)`. False if
+        there is another, which `known` gives; it stays.
+        """
+        at = self._moment()
+        kept = Fact(fact.key, fact.kind, fact.body, fact.scope, self.run_id, fact.seconds, at)
+        tokens = (usage.prompt_tokens, usage.completion_tokens)
+        end = AttemptEnded(attempt, "done", "", "", *tokens, usage.cost_usd, fact.seconds, at)
+        return fact.key not in await self.post(kept, end)
 
     async def failed(self, attempt: str, error: AttemptFailed) -> None:
         await self.write(
-            AttemptEnded(attempt, "failed", failure=error.kind, message=error.message, at=self._now())
+            AttemptEnded(attempt, "failed", failure=error.kind, message=error.message, at=self._moment())
         )
 
     async def keep_failure(self, fact: Fact) -> None:
         """All attempts failed: the run (and no other) goes on without this result."""
         await self.write(
-            replace(fact, scope=self.run_id, paid_by=self.run_id, at=self._now()), Draw(fact.key)
+            replace(fact, scope=self.run_id, paid_by=self.run_id, at=self._moment()), Draw(fact.key)
         )
 
     def decide(self, decision: StoredDecision) -> None:
         """Put on record without waiting: what follows from durable facts would be decided the same again."""
-        _ = self.post(replace(decision, at=self._now()))
+        _ = self.post(replace(decision, at=self._moment()))
 
     async def status(self, status: RunStatus, detail: str = "", *, clear_wish: bool = False) -> None:
         """Where the run stands. Tried even after a group that could not be written."""
@@ -146,20 +163,19 @@ class RunBook:
         await self.write(StatusSet(status, detail, clear_wish))
 
     async def run(self) -> Run:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self.store.run, self.run_id)
+        return await self._read(self.store.run, self.run_id)
 
     async def lose_unfinished(self) -> list[Attempt]:
         """Book the attempts that a killed process left open as lost; returns all attempts of the run."""
-        attempts = await asyncio.get_running_loop().run_in_executor(
-            self._thread, self.store.attempts, self.run_id
-        )
+        attempts = await self._read(self.store.attempts, self.run_id)
         open_ones = [attempt for attempt in attempts if attempt.ended is None]
         if open_ones:
-            await self.write(*(AttemptEnded(a.begun.id, "lost", at=self._now()) for a in open_ones))
+            await self.write(*(AttemptEnded(a.begun.id, "lost", at=self._moment()) for a in open_ones))
         return [a if a.ended else Attempt(a.begun, AttemptEnded(a.begun.id, "lost")) for a in attempts]
 
     async def close(self) -> None:
-        """Wait for what is being written, then let the thread go. The store stays open."""
+        """Wait for what is being written, then let the threads go. The store stays open."""
         if self._writer is not None:
             await asyncio.gather(self._writer, return_exceptions=True)
-        self._thread.shutdown(wait=True)
+        self._writing.shutdown(wait=True)
+        self._reading.shutdown(wait=True)

@@ -7,16 +7,14 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, QueuePool, Table, create_engine, event, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Engine, QueuePool, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
-from sqlalchemy.sql.dml import Insert
 
 from paretune.store.base import StoreError
 
@@ -33,20 +31,63 @@ ADVICE = {
 }
 
 
+class Session:
+    """Statements, in the driver's hands without detours. Values are marked with `?`."""
+
+    def __init__(self, connection: Any, mark: str = "?") -> None:
+        self._connection = connection
+        self._cursor = connection.cursor()
+        self._mark = mark
+
+    def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        self.run(statement, *values)
+        found: list[tuple[Any, ...]] = self._cursor.fetchall()
+        return found
+
+    def run(self, statement: str, *values: object) -> int:
+        """How many rows of the table it added or changed."""
+        self._cursor.execute(self._spelled(statement), values)
+        return int(self._cursor.rowcount)
+
+    def each(self, statement: str, rows: Sequence[Sequence[object]]) -> int:
+        """Run it once for each row of values; how many rows of the table that added or changed in all."""
+        if not rows:
+            return 0
+        self._cursor.executemany(self._spelled(statement), rows)
+        return int(self._cursor.rowcount)
+
+    def undo(self) -> None:
+        """Roll back to the start; what follows reads what is there without it."""
+        self._connection.rollback()
+
+    def _spelled(self, statement: str) -> str:
+        return statement if self._mark == "?" else statement.replace("?", self._mark)
+
+
 class Database(Protocol):
-    """One place that speaks SQL. `name` is what errors call it."""
+    """One place that speaks SQL. `name` is what errors call it.
+
+    `errors` are the driver's. `row_lock` ends a SELECT whose rows nobody else may change until the
+    transaction ends, `schema_lock` is a statement that lets nobody else create tables; empty where a
+    transaction that writes is alone anyway.
+    """
 
     name: str
     engine: Engine
+    errors: type[Exception]
     read_only: bool
+    row_lock: str
+    schema_lock: str
 
-    def insert_new(self, table: Table) -> Insert:
-        """An INSERT that leaves rows alone that are there already."""
+    def reading(self) -> AbstractContextManager[Session]:
+        """Sees all that was committed by now, and waits for nobody who writes."""
         ...
 
-    def lock_schema(self, connection: Connection) -> None:
-        """Let nobody else create tables until this transaction ends."""
+    def writing(self) -> AbstractContextManager[Session]:
+        """One transaction, durable at the end. Not for two threads at once."""
         ...
+
+    def close(self) -> None: ...
 
     def advice(self, error: BaseException) -> str:
         """What is wrong and what to do."""
@@ -59,6 +100,9 @@ class SqliteFile:
     `patience` is how many seconds to wait for another process that writes. A file in a place where we may
     not write is opened for reading.
     """
+
+    errors: type[Exception] = sqlite3.Error
+    row_lock = schema_lock = ""
 
     def __init__(self, path: Path, *, read_only: bool = False, patience: float = 30.0) -> None:
         self.path = Path(os.path.abspath(path))
@@ -77,7 +121,7 @@ class SqliteFile:
             finally:
                 connection.close()
         self.engine = create_engine("sqlite://", creator=self.connect, poolclass=QueuePool)
-        event.listen(self.engine, "begin", _begin)
+        self._writer: sqlite3.Connection | None = None
 
     def connect(self) -> sqlite3.Connection:
         uri = f"{self.path.as_uri()}?mode={'ro' if self.read_only else 'rw'}"
@@ -90,11 +134,26 @@ class SqliteFile:
             connection.execute(f"PRAGMA {pragma}")
         return connection
 
-    def insert_new(self, table: Table) -> Insert:
-        return sqlite.insert(table).on_conflict_do_nothing()
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        with closing(self.engine.raw_connection()) as connection:
+            yield Session(connection)
 
-    def lock_schema(self, connection: Connection) -> None:
-        """BEGIN IMMEDIATE holds everybody else off already."""
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        if self._writer is None:
+            self._writer = self.connect()
+        with self._writer as connection:  # commits, or rolls back
+            # The driver opens no transaction by itself. A writer takes the lock at once: a reader that
+            # turns writer half-way can be refused without any waiting.
+            connection.execute("BEGIN IMMEDIATE")
+            yield Session(connection)
+
+    def close(self) -> None:
+        self.engine.dispose()
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
 
     def advice(self, error: BaseException) -> str:
         # The low byte is the primary code, the rest says more than we need.
@@ -127,6 +186,8 @@ class Postgres:
     """A PostgreSQL database, by URL, for several machines."""
 
     read_only = False
+    row_lock = " FOR UPDATE"
+    schema_lock = "SELECT pg_advisory_xact_lock(hashtext('paretune.schema'))"
 
     def __init__(self, url: str) -> None:
         try:
@@ -135,16 +196,26 @@ class Postgres:
             if parsed.drivername in ("postgres", "postgresql"):
                 parsed = parsed.set(drivername="postgresql+psycopg")
             self.engine = create_engine(parsed, pool_pre_ping=True)
+            self.errors: type[Exception] = self.engine.dialect.loaded_dbapi.Error
         except ImportError as error:
             raise StoreError(f"{self.name}: needs the Python package psycopg") from error
         except ArgumentError as error:
             raise StoreError("the store's URL is not one of a PostgreSQL database") from error
 
-    def insert_new(self, table: Table) -> Insert:
-        return postgresql.insert(table).on_conflict_do_nothing()
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        with closing(self.engine.raw_connection()) as connection:
+            yield Session(connection, "%s")
 
-    def lock_schema(self, connection: Connection) -> None:
-        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('paretune.schema'))"))
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        # Closing gives it back to the pool, which rolls back what was not committed.
+        with closing(self.engine.raw_connection()) as connection:
+            yield Session(connection, "%s")
+            connection.commit()
+
+    def close(self) -> None:
+        self.engine.dispose()
 
     def advice(self, error: BaseException) -> str:
         return f"the database did not do it; check that it runs and has space, then resume ({error})"
@@ -163,18 +234,11 @@ def told(database: Database) -> Iterator[None]:
     """Turns the database's errors into StoreErrors that name it."""
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, database.errors) as error:
         cause: Any = error.orig if isinstance(error, DBAPIError) and error.orig else error
         raise StoreError(f"{database.name}: {database.advice(cause)}") from error
     except json.JSONDecodeError as error:
         raise StoreError(f"{database.name}: {ADVICE[sqlite3.SQLITE_CORRUPT]} ({error})") from error
-
-
-def _begin(connection: Connection) -> None:
-    # The driver opens no transaction by itself. A writer takes the lock at once: a reader that turns
-    # writer half-way can be refused without any waiting.
-    writes = connection.get_execution_options().get("writes")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def _writable(path: Path) -> bool:

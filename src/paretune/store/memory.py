@@ -8,10 +8,12 @@ from threading import Lock
 
 from paretune.store.base import Attempt, Fact, Run, StoredDecision, StoreError, UnknownRun, Wish, Write
 from paretune.store.rows import (
+    BEGUN_FIELDS,
     Group,
     Row,
     attempt_from_row,
-    from_row,
+    decision_from_row,
+    fact_from_row,
     newest_first,
     only_one,
     run_from_row,
@@ -29,7 +31,7 @@ class _Run:
 
     def sharing(self, rows: Iterable[Row]) -> list[Row]:
         """Decisions of the log that share a seq or a key with one of `rows`."""
-        seqs = {seq for row in rows for seq in (row["seq"], self.seqs.get(row["key"], -1))}
+        seqs = {seq for row in rows for seq in (row[0], self.seqs.get(row[1], -1))}
         return [self.decisions[seq] for seq in seqs if 0 <= seq < len(self.decisions)]
 
 
@@ -57,36 +59,40 @@ class MemoryStore:
             rows = [run.row for id, run in self._runs.items() if id.startswith(run_id)]
             return only_one(run_id, [run_from_row(row) for row in rows])
 
-    def commit(self, run_id: str, writes: Sequence[Write]) -> None:
+    def commit(self, run_id: str, writes: Sequence[Write]) -> frozenset[str]:
         group = Group.of(run_id, writes)
         with self._lock:
             run = self._of(run_id)
             new = group.new_decisions(run.sharing(group.decisions), len(run.decisions))
-            named = {row["id"] for row in (*group.begun, *group.ended)}
-            group.check_attempts(named & run.attempts.keys())
-            for row in group.facts:
-                self._facts.setdefault((row["scope"], row["key"]), row)
-            run.draws.update(row["key"] for row in group.draws)
-            run.seqs.update((row["key"], row["seq"]) for row in new)
+            group.check_begun(run.attempts)
+            group.check_ended(run.attempts.keys() | {id for id, *_ in group.begun})
+            kept = {row: self._facts.setdefault((row[3], row[0]), row) for row in group.facts}
+            run.draws.update(group.draws)
+            run.seqs.update((key, seq) for seq, key, *_ in new)
             run.decisions.extend(new)
-            run.attempts.update((row["id"], row | {"outcome": None}) for row in group.begun)
-            for row in group.ended:
-                if run.attempts[row["id"]]["outcome"] is None:
-                    run.attempts[row["id"]] |= row
-            run.row |= group.run
+            run.attempts.update((row[0], (*row, None)) for row in group.begun)
+            for id, *end in group.ended:
+                if run.attempts[id][BEGUN_FIELDS] is None:
+                    run.attempts[id] = (*run.attempts[id][:BEGUN_FIELDS], *end)
+            for status in group.statuses:
+                *record, _, _, wish = run.row
+                run.row = (*record, status.status, status.detail, "" if status.clear_wish else wish)
+        return frozenset(row[0] for row, there in kept.items() if there != row)
 
     def facts(self, keys: Sequence[str], scope: str = "") -> dict[str, Fact]:
         with self._lock:
             rows = (self._facts.get((scope, key)) or self._facts.get(("", key)) for key in keys)
-            return {row["key"]: from_row(Fact, row) for row in rows if row}
+            return {row[0]: fact_from_row(row) for row in rows if row}
 
     def drawn(self, run_id: str) -> list[str]:
         with self._lock:
-            return sorted(self._of(run_id).draws)
+            run = self._of(run_id)
+            done = {row[1] for row in run.attempts.values() if row[BEGUN_FIELDS] == "done"}
+            return sorted(run.draws | done)
 
     def decisions(self, run_id: str, since: int = 0) -> list[StoredDecision]:
         with self._lock:
-            return [from_row(StoredDecision, row) for row in self._of(run_id).decisions[max(since, 0) :]]
+            return [decision_from_row(row) for row in self._of(run_id).decisions[max(since, 0) :]]
 
     def attempts(self, run_id: str) -> list[Attempt]:
         with self._lock:
@@ -96,13 +102,14 @@ class MemoryStore:
         with self._lock:
             run = self._of(run_id)
             for key in keys:
-                if self._facts.get((run_id, key), {}).get("kind") == "failure":
+                if self._facts.get((run_id, key), ("", ""))[1] == "failure":
                     del self._facts[run_id, key]
                     run.draws.discard(key)
 
     def wish(self, run_id: str, wish: Wish) -> None:
         with self._lock:
-            self._of(run_id).row["wish"] = wish
+            run = self._of(run_id)
+            run.row = (*run.row[:-1], wish)
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -1,11 +1,15 @@
-"""Records as rows and back, and the rules that every store holds a commit to."""
+"""Records as rows and back, and the rules that every store holds a commit to.
+
+A row is a tuple of the record's fields, in their order, with JSON as text.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from paretune.core.canonical import JsonValue, canonical_json
@@ -23,50 +27,72 @@ from paretune.store.base import (
     Write,
 )
 
-Row = dict[str, Any]
+Row = tuple[Any, ...]
 T = TypeVar("T")
-R = TypeVar("R", Run, Fact, StoredDecision, AttemptBegun)
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-JSON_FIELDS = ("job", "body")
+BEGUN_FIELDS = len(AttemptBegun.__slots__)
 
 
-def to_row(record: Run | Fact | StoredDecision | AttemptBegun, **more: object) -> Row:
-    """The record's fields by name, JSON as text. Raises StoreError on what JSON cannot say."""
-    return more | {f.name: _cell(f.name, getattr(record, f.name)) for f in fields(record)}
+def json_text(value: JsonValue) -> str:
+    """Canonical JSON; a lone surrogate, which UTF-8 cannot carry, is spelled as its JSON escape.
+
+    Raises StoreError on what JSON cannot say.
+    """
+    try:
+        text = canonical_json(value)
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"a record's body is not JSON: {error}") from error
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def from_row(kind: type[R], row: Mapping[str, Any]) -> R:
-    """The record in this row; columns that it has no field for are left aside."""
-    cells = {f.name: row[f.name] for f in fields(kind)}
-    return kind(**{name: json.loads(c) if name in JSON_FIELDS else c for name, c in cells.items()})
+def storable(text: str) -> str:
+    """Without what no database takes as text: people read it, nothing is computed from it."""
+    return UNSTORABLE.sub("\ufffd", text) if text else text
 
 
-def ended_row(ended: AttemptEnded) -> Row:
-    """The end of an attempt under the column names of the attempt that began."""
-    cells = {f.name: _cell(f.name, getattr(ended, f.name)) for f in fields(ended)}
-    return {"ended_at": cells.pop("at"), **cells}
+def fact_row(fact: Fact) -> Row:
+    body = json_text(fact.body)
+    return (fact.key, fact.kind, body, fact.scope, fact.paid_by, fact.seconds, fact.at)
 
 
-def attempt_from_row(row: Mapping[str, Any]) -> Attempt:
-    begun = from_row(AttemptBegun, row)
-    if row["outcome"] is None:
-        return Attempt(begun)
-    cells = {f.name: row[f.name] for f in fields(AttemptEnded)}
-    return Attempt(begun, AttemptEnded(**cells | {"at": row["ended_at"]}))
+def fact_from_row(row: Row) -> Fact:
+    key, kind, body, *rest = row
+    return Fact(key, kind, json.loads(body), *rest)
+
+
+def as_stored(fact: Fact) -> Fact:
+    """The fact as any store gives it back: the keys of its body sorted, tuples as lists.
+
+    Raises StoreError on what JSON cannot say.
+    """
+    return fact_from_row(fact_row(fact))
+
+
+def decision_from_row(row: Row) -> StoredDecision:
+    seq, key, body, *rest = row
+    return StoredDecision(seq, key, json.loads(body), *rest)
+
+
+def attempt_from_row(row: Row) -> Attempt:
+    """From the row of its beginning and, behind it, the row of its end without the id; or Nones there."""
+    begun, ended = AttemptBegun(*row[:BEGUN_FIELDS]), row[BEGUN_FIELDS:]
+    return Attempt(begun) if ended[0] is None else Attempt(begun, AttemptEnded(begun.id, *ended))
 
 
 def run_row(run: Run) -> Row:
     """The row of a new run. Raises StoreError on an id that could not name a folder."""
     _check_id(run.id)
-    return to_row(run)
+    name, detail = storable(run.name), storable(run.status_detail)
+    return (run.id, name, run.created_at, json_text(run.job), run.status, detail, run.wish)
 
 
-def run_from_row(row: Mapping[str, Any]) -> Run:
+def run_from_row(row: Row) -> Run:
     """Checked on the way out too: the file may be somebody else's."""
-    _check_id(row["id"])
-    return from_row(Run, row)
+    id, name, created_at, job, *rest = row
+    _check_id(id)
+    return Run(id, name, created_at, json.loads(job), *rest)
 
 
 def _check_id(run_id: str) -> None:
@@ -74,32 +100,17 @@ def _check_id(run_id: str) -> None:
         raise StoreError(f"run id {run_id!r}: letters, digits, '-' and '_' only, 100 at most")
 
 
-def _cell(name: str, value: object) -> object:
-    if name in JSON_FIELDS:
-        return _json_text(value)
-    # What no database takes as text: people read these, nothing is computed from them.
-    return UNSTORABLE.sub("\ufffd", value) if isinstance(value, str) else value
-
-
-def _json_text(value: JsonValue) -> str:
-    """Canonical JSON; a lone surrogate, which UTF-8 cannot carry, is spelled as its JSON escape."""
-    try:
-        return canonical_json(value).encode("utf-8", "backslashreplace").decode("utf-8")
-    except (TypeError, ValueError) as error:
-        raise StoreError(f"a record's body is not JSON: {error}") from error
-
-
 @dataclass(slots=True)
 class Group:
-    """The writes of one commit, sorted by table, each checked by itself."""
+    """The writes of one commit as rows, sorted by table, each checked by itself. `draws` are keys."""
 
     run_id: str
     facts: list[Row] = field(default_factory=list)
-    draws: list[Row] = field(default_factory=list)
+    draws: list[str] = field(default_factory=list)
     decisions: list[Row] = field(default_factory=list)
     begun: list[Row] = field(default_factory=list)
     ended: list[Row] = field(default_factory=list)
-    run: Row = field(default_factory=dict)
+    statuses: list[StatusSet] = field(default_factory=list)
 
     @classmethod
     def of(cls, run_id: str, writes: Iterable[Write]) -> Group:
@@ -108,47 +119,48 @@ class Group:
         for write in writes:
             group._add(write)
         # One order for everybody, so that two runs that write the same facts never wait for each other.
-        group.facts.sort(key=lambda row: (row["scope"], row["key"]))
-        group.decisions.sort(key=lambda row: row["seq"])
+        group.facts.sort(key=itemgetter(3, 0))
+        group.decisions.sort(key=itemgetter(0))
         return group
 
     def _add(self, write: Write) -> None:
         match write:
             case Fact():
-                self.facts.append(to_row(self._own(write)))
-            case Draw():
-                self.draws.append({"run_id": self.run_id, "key": write.key})
-            case StoredDecision():
-                self.decisions.append(to_row(write, run_id=self.run_id))
-            case AttemptBegun():
-                self.begun.append(to_row(write, run_id=self.run_id))
-            case AttemptEnded():
-                self.ended.append(ended_row(write))
-            case StatusSet():
-                self.run |= {"status": write.status, "status_detail": _cell("detail", write.detail)}
-                self.run |= {"wish": ""} if write.clear_wish else {}
+                self._check_owner(write)
+                self.facts.append(fact_row(write))
+            case Draw(key):
+                self.draws.append(key)
+            case AttemptBegun(id, key, role, number, usd, at):
+                self.begun.append((id, key, role, number, usd, at))
+            case AttemptEnded(id, outcome, failure, message, prompt, completion, usd, seconds, at):
+                told = (storable(failure), storable(message))
+                self.ended.append((id, outcome, *told, prompt, completion, usd, seconds, at))
+            case StoredDecision(seq, key, body, chain, elapsed, at):
+                self.decisions.append((seq, key, json_text(body), chain, elapsed, at))
+            case StatusSet(status, detail, clear_wish):
+                self.statuses.append(StatusSet(status, storable(detail), clear_wish))
 
-    def _own(self, fact: Fact) -> Fact:
+    def _check_owner(self, fact: Fact) -> None:
         if fact.scope not in ("", self.run_id):
             raise StoreError(f"run {self.run_id}: fact {fact.key} is of run {fact.scope}")
         if fact.kind == "failure" and not fact.scope:
             raise StoreError(f"run {self.run_id}: failure {fact.key} must not be handed to other runs")
-        return fact
 
-    def new_decisions(self, stored: Iterable[Mapping[str, Any]], length: int) -> list[Row]:
+    def new_decisions(self, stored: Iterable[Row], length: int) -> list[Row]:
         """Those to be appended to a log of this length. `stored` are the ones that share a seq or a key.
 
         Raises StoreError if a seq or key is taken by another decision, or the log would have a gap.
         """
-        taken = {row["seq"]: row for row in stored}
-        keys = {row["key"] for row in taken.values()}
+        taken = {row[0]: row for row in stored}
+        keys = {row[1] for row in taken.values()}
         new: list[Row] = []
         for row in self.decisions:
-            seq, key = row["seq"], row["key"]
-            if seq in taken and _same(taken[seq], row):
+            seq, key, body, chain, *_ = row
+            # One decision written twice; clock readings beside it may differ.
+            if seq in taken and taken[seq][1:4] == (key, body, chain):
                 continue
             if seq in taken:
-                raise StoreError(f"run {self.run_id}: decision {seq} is {taken[seq]['key']!r}, not {key!r}")
+                raise StoreError(f"run {self.run_id}: decision {seq} is {taken[seq][1]!r}, not {key!r}")
             if key in keys:
                 raise StoreError(f"run {self.run_id}: decision {key!r} is in the log already")
             if seq != length:
@@ -159,21 +171,19 @@ class Group:
             length += 1
         return new
 
-    def check_attempts(self, known: Iterable[str]) -> None:
-        """`known` are those stored attempts that begin or end here. Raises StoreError on a wrong one."""
-        there = set(known)
-        for row in self.begun:
-            if row["id"] in there:
-                raise StoreError(f"run {self.run_id}: attempt {row['id']} began already")
-            there.add(row["id"])
-        for row in self.ended:
-            if row["id"] not in there:
-                raise StoreError(f"run {self.run_id}: attempt {row['id']} ended but never began")
+    def check_begun(self, stored: Iterable[str]) -> None:
+        """Raises StoreError on an attempt that begins again. `stored` are the ids that were there before."""
+        there = set(stored)
+        for id, *_ in self.begun:
+            if id in there:
+                raise StoreError(f"run {self.run_id}: attempt {id} began already")
+            there.add(id)
 
-
-def _same(stored: Mapping[str, Any], row: Row) -> bool:
-    """One decision written twice; clock readings beside it may differ."""
-    return all(stored[name] == row[name] for name in ("key", "body", "chain"))
+    def check_ended(self, begun: Collection[str]) -> None:
+        """Raises StoreError on an attempt that is not among `begun`: the ids of all, of these too."""
+        for id, *_ in self.ended:
+            if id not in begun:
+                raise StoreError(f"run {self.run_id}: attempt {id} ended but never began")
 
 
 def chunks(items: Sequence[T], size: int = 500) -> Iterable[Sequence[T]]:

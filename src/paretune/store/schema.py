@@ -53,11 +53,13 @@ facts = Table(
     Column("at", String, nullable=False),
 )
 
+# Facts that a run uses without an attempt of its own that is done.
 draws = Table(
     "draws",
     metadata,
     Column("run_id", ForeignKey("runs.id"), primary_key=True),
     Column("key", String, primary_key=True),
+    sqlite_with_rowid=False,
 )
 
 decisions = Table(

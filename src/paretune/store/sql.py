@@ -2,49 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Select,
-    Table,
-    bindparam,
-    delete,
-    func,
-    insert,
-    inspect,
-    or_,
-    select,
-    update,
+from sqlalchemy import inspect
+from sqlalchemy.schema import CreateTable
+
+from paretune.store.base import (
+    Attempt,
+    AttemptBegun,
+    Fact,
+    Run,
+    StoredDecision,
+    StoreError,
+    UnknownRun,
+    Wish,
+    Write,
 )
-
-from paretune.store.base import Attempt, Fact, Run, StoredDecision, StoreError, UnknownRun, Wish, Write
-from paretune.store.databases import open_database, told
+from paretune.store.databases import Session, open_database, told
 from paretune.store.rows import (
     Group,
     Row,
     attempt_from_row,
     chunks,
-    from_row,
+    decision_from_row,
+    fact_from_row,
     newest_first,
     only_one,
     run_from_row,
     run_row,
 )
-from paretune.store.schema import (
-    SCHEMA_VERSION,
-    attempts,
-    decisions,
-    draws,
-    facts,
-    meta,
-    metadata,
-    runs,
+from paretune.store.schema import SCHEMA_VERSION, metadata
+
+RUN, FACT, DECISION, BEGUN = (
+    tuple(f.name for f in fields(kind)) for kind in (Run, Fact, StoredDecision, AttemptBegun)
 )
+ENDED = (
+    "outcome",
+    "failure",
+    "message",
+    "prompt_tokens",
+    "completion_tokens",
+    "cost_usd",
+    "seconds",
+    "ended_at",
+)
+
+
+def _insert(table: str, *columns: str) -> str:
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({_marks(columns)})"
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))
+
+
+OR_LEAVE = " ON CONFLICT DO NOTHING"
+ADD_RUN = _insert("runs", *RUN) + OR_LEAVE
+ADD_FACT = _insert("facts", *FACT) + OR_LEAVE
+ADD_DRAW = _insert("draws", "run_id", "key") + OR_LEAVE
+ADD_DECISION = _insert("decisions", "run_id", *DECISION)
+BEGIN_ATTEMPT = _insert("attempts", "run_id", *BEGUN) + OR_LEAVE
+END_ATTEMPT = (
+    f"UPDATE attempts SET {', '.join(f'{column} = ?' for column in ENDED)} "
+    "WHERE run_id = ? AND id = ? AND outcome IS NULL"
+)
+SET_STATUS = (
+    "UPDATE runs SET status = ?, status_detail = ?, wish = CASE WHEN ? THEN '' ELSE wish END WHERE id = ?"
+)
+DRAWN = (
+    "SELECT key FROM draws WHERE run_id = ? "
+    "UNION SELECT key FROM attempts WHERE run_id = ? AND outcome = 'done'"
+)
+RUNS = f"SELECT {', '.join(RUN)} FROM runs"
+FACTS = f"SELECT {', '.join(FACT)} FROM facts"
+DECISIONS = f"SELECT {', '.join(DECISION)} FROM decisions WHERE run_id = ?"
+ATTEMPTS = f"SELECT {', '.join(BEGUN + ENDED)} FROM attempts WHERE run_id = ?"
 
 
 class SqlStore:
@@ -56,7 +92,6 @@ class SqlStore:
 
     def __init__(self, place: str | Path, *, read_only: bool = False, patience: float = 30.0) -> None:
         self._database = open_database(place, read_only=read_only, patience=patience)
-        self._writer = self._database.engine.execution_options(writes=True)
         self._lock = Lock()
         self._closed = False
         try:
@@ -71,168 +106,169 @@ class SqlStore:
         return self._database.name
 
     def _open(self) -> None:
-        with self._read() as connection:
-            there = set(inspect(connection).get_table_names())
+        with told(self._database):
+            there = set(inspect(self._database.engine).get_table_names())
         if not there and not self._database.read_only:
-            with self._write() as connection:
-                self._database.lock_schema(connection)
-                metadata.create_all(connection)
-                connection.execute(self._database.insert_new(meta), {"schema_version": SCHEMA_VERSION})
+            self._make()
         elif not there.issuperset(metadata.tables):
             raise StoreError(f"{self.name}: not a store: it has other tables, or none; name another place")
-        with self._read() as connection:
-            version = connection.scalar(select(func.max(meta.c.schema_version))) or 0
-        if version > SCHEMA_VERSION:
+        with self._read() as session:
+            ((version,),) = session.rows("SELECT max(schema_version) FROM meta")
+        if (version or 0) > SCHEMA_VERSION:
             raise StoreError(
                 f"{self.name}: written by a newer paretune (schema {version}, this one reads up to "
                 f"{SCHEMA_VERSION}); upgrade paretune"
             )
 
+    def _make(self) -> None:
+        with self._write() as session:
+            if self._database.schema_lock:
+                session.run(self._database.schema_lock)
+            for table in metadata.sorted_tables:
+                made = CreateTable(table, if_not_exists=True)
+                session.run(str(made.compile(self._database.engine)))
+            session.run(_insert("meta", "schema_version") + OR_LEAVE, SCHEMA_VERSION)
+
     def create_run(self, run: Run) -> None:
         row = run_row(run)
-        with self._write() as connection:
-            added = self._database.insert_new(runs).returning(runs.c.id)
-            if connection.scalar(added, row) is None:
+        with self._write() as session:
+            if not session.run(ADD_RUN, *row):
                 raise StoreError(f"{self.name}: run {run.id} exists already")
 
     def runs(self) -> list[Run]:
-        with self._read() as connection:
-            return newest_first([run_from_row(row) for row in _rows(connection, select(runs))])
+        with self._read() as session:
+            return newest_first([run_from_row(row) for row in session.rows(RUNS)])
 
     def run(self, run_id: str) -> Run:
-        starts_so = func.substr(runs.c.id, 1, len(run_id)) == run_id
-        with self._read() as connection:
-            rows = _rows(connection, select(runs).where(starts_so))
+        with self._read() as session:
+            rows = session.rows(f"{RUNS} WHERE substr(id, 1, ?) = ?", len(run_id), run_id)
             return only_one(run_id, [run_from_row(row) for row in rows])
 
-    def commit(self, run_id: str, writes: Sequence[Write]) -> None:
+    def commit(self, run_id: str, writes: Sequence[Write]) -> frozenset[str]:
         group = Group.of(run_id, writes)
-        with self._write() as connection:
-            _require(connection, run_id)
-            self._insert_new(connection, facts, group.facts)
-            self._insert_new(connection, draws, group.draws)
-            if group.decisions:
-                new = group.new_decisions(_sharing(connection, group), _length(connection, run_id))
-                _insert(connection, decisions, new)
-            if group.begun or group.ended:
-                group.check_attempts(_known_attempts(connection, group))
-                _insert(connection, attempts, group.begun)
-                _end_attempts(connection, group)
-            if group.run:
-                connection.execute(update(runs).where(runs.c.id == run_id), group.run)
+        with self._write() as session:
+            _require(session, run_id, self._database.row_lock)
+            others = _add_facts(session, group)
+            session.each(ADD_DRAW, [(run_id, key) for key in group.draws])
+            _add_decisions(session, group)
+            _begin_attempts(session, group)
+            _end_attempts(session, group)
+            session.each(SET_STATUS, [(s.status, s.detail, s.clear_wish, run_id) for s in group.statuses])
+        return others
 
     def facts(self, keys: Sequence[str], scope: str = "") -> dict[str, Fact]:
-        found: dict[str, Fact] = {}
-        with self._read() as connection:
-            for some in chunks(keys):
-                query = select(facts).where(facts.c.scope.in_(("", scope)), facts.c.key.in_(some))
-                for row in _rows(connection, query):
-                    if row["scope"] == scope or row["key"] not in found:
-                        found[row["key"]] = from_row(Fact, row)
-        return found
+        with self._read() as session:
+            found = [fact_from_row(row) for row in _facts(session, keys, scope)]
+        everybodys = {fact.key: fact for fact in found if not fact.scope}
+        return everybodys | {fact.key: fact for fact in found if fact.scope}
 
     def drawn(self, run_id: str) -> list[str]:
-        with self._read() as connection:
-            _require(connection, run_id)
-            return sorted(connection.scalars(select(draws.c.key).where(draws.c.run_id == run_id)))
+        with self._read() as session:
+            _require(session, run_id)
+            return sorted(key for (key,) in session.rows(DRAWN, run_id, run_id))
 
     def decisions(self, run_id: str, since: int = 0) -> list[StoredDecision]:
-        log = select(decisions).where(decisions.c.run_id == run_id, decisions.c.seq >= since)
-        with self._read() as connection:
-            _require(connection, run_id)
-            return [from_row(StoredDecision, row) for row in _rows(connection, log.order_by(decisions.c.seq))]
+        with self._read() as session:
+            _require(session, run_id)
+            log = session.rows(f"{DECISIONS} AND seq >= ? ORDER BY seq", run_id, since)
+            return [decision_from_row(row) for row in log]
 
     def attempts(self, run_id: str) -> list[Attempt]:
-        query = select(attempts).where(attempts.c.run_id == run_id).order_by(attempts.c.place)
-        with self._read() as connection:
-            _require(connection, run_id)
-            return [attempt_from_row(row) for row in _rows(connection, query)]
+        with self._read() as session:
+            _require(session, run_id)
+            return [attempt_from_row(row) for row in session.rows(f"{ATTEMPTS} ORDER BY place", run_id)]
 
     def forget_failures(self, run_id: str, keys: Sequence[str]) -> None:
-        own = (facts.c.scope == run_id, facts.c.kind == "failure")
-        with self._write() as connection:
-            _require(connection, run_id)
-            for some in chunks(keys):
-                query = select(facts.c.key).where(*own, facts.c.key.in_(some))
-                failed = list(connection.scalars(query))
-                connection.execute(delete(facts).where(*own, facts.c.key.in_(failed)))
-                connection.execute(delete(draws).where(draws.c.run_id == run_id, draws.c.key.in_(failed)))
+        failures = "facts WHERE scope = ? AND kind = 'failure'"
+        with self._write() as session:
+            _require(session, run_id, self._database.row_lock)
+            failed = {key for (key,) in session.rows(f"SELECT key FROM {failures}", run_id)}
+            rows = [(run_id, key) for key in failed.intersection(keys)]
+            session.each(f"DELETE FROM {failures} AND key = ?", rows)
+            session.each("DELETE FROM draws WHERE run_id = ? AND key = ?", rows)
 
     def wish(self, run_id: str, wish: Wish) -> None:
-        with self._write() as connection:
-            _require(connection, run_id)
-            connection.execute(update(runs).where(runs.c.id == run_id).values(wish=wish))
+        with self._write() as session:
+            _require(session, run_id, self._database.row_lock)
+            session.run("UPDATE runs SET wish = ? WHERE id = ?", wish, run_id)
 
     def close(self) -> None:
-        self._closed = True
-        self._database.engine.dispose()
+        with self._lock:
+            self._closed = True
+            self._database.close()
 
     @contextmanager
-    def _read(self) -> Iterator[Connection]:
+    def _read(self) -> Iterator[Session]:
         self._refuse_if_closed()
-        with told(self._database), self._database.engine.connect() as connection:
-            yield connection
+        with told(self._database), self._database.reading() as session:
+            yield session
 
     @contextmanager
-    def _write(self) -> Iterator[Connection]:
-        self._refuse_if_closed()
-        with self._lock, told(self._database), self._writer.begin() as connection:
-            yield connection
+    def _write(self) -> Iterator[Session]:
+        with self._lock:
+            self._refuse_if_closed()
+            with told(self._database), self._database.writing() as session:
+                yield session
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise StoreError(f"{self.name}: this store was closed; open it again")
 
-    def _insert_new(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-        if rows:
-            connection.execute(self._database.insert_new(table), rows)
 
-
-def _rows(connection: Connection, query: Select[Any]) -> list[Row]:
-    return [row._asdict() for row in connection.execute(query)]
-
-
-def _insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-    if rows:
-        connection.execute(insert(table), rows)
-
-
-def _require(connection: Connection, run_id: str) -> None:
-    """Raises UnknownRun. In a transaction that writes, other writers of the run wait here (PostgreSQL)."""
-    query = select(runs.c.id).where(runs.c.id == run_id)
-    if connection.get_execution_options().get("writes"):
-        query = query.with_for_update()
-    if connection.scalar(query) is None:
+def _require(session: Session, run_id: str, lock: str = "") -> None:
+    """Raises UnknownRun. With a lock, other writers of the run wait here."""
+    if not session.rows(f"SELECT id FROM runs WHERE id = ?{lock}", run_id):
         raise UnknownRun(f"no run {run_id}")
 
 
-def _length(connection: Connection, run_id: str) -> int:
-    last = connection.scalar(select(func.max(decisions.c.seq)).where(decisions.c.run_id == run_id))
-    return 0 if last is None else last + 1
+def _facts(session: Session, keys: Sequence[str], scope: str) -> Iterator[Row]:
+    for some in chunks(keys):
+        statement = f"{FACTS} WHERE scope IN ('', ?) AND key IN ({_marks(some)})"
+        yield from session.rows(statement, scope, *some)
 
 
-def _sharing(connection: Connection, group: Group) -> Iterator[Row]:
+def _add_facts(session: Session, group: Group) -> frozenset[str]:
+    """The keys of those that something else is kept for."""
+    if session.each(ADD_FACT, group.facts) == len(group.facts):
+        return frozenset()
+    kept = set(_facts(session, [key for key, *_ in group.facts], group.run_id))
+    return frozenset(row[0] for row in group.facts if row not in kept)
+
+
+def _add_decisions(session: Session, group: Group) -> None:
+    if not group.decisions:
+        return
+    ((last,),) = session.rows("SELECT max(seq) FROM decisions WHERE run_id = ?", group.run_id)
+    new = group.new_decisions(_sharing(session, group), 0 if last is None else last + 1)
+    session.each(ADD_DECISION, [(group.run_id, *row) for row in new])
+
+
+def _sharing(session: Session, group: Group) -> Iterator[Row]:
     """Decisions of the log that share a seq or a key with one of the group."""
-    of_run = select(decisions).where(decisions.c.run_id == group.run_id)
     for some in chunks(group.decisions, 250):
-        same_seq = decisions.c.seq.in_([row["seq"] for row in some])
-        same_key = decisions.c.key.in_([row["key"] for row in some])
-        yield from _rows(connection, of_run.where(or_(same_seq, same_key)))
+        statement = f"{DECISIONS} AND (seq IN ({_marks(some)}) OR key IN ({_marks(some)}))"
+        seqs, keys = [row[0] for row in some], [row[1] for row in some]
+        yield from session.rows(statement, group.run_id, *seqs, *keys)
 
 
-def _known_attempts(connection: Connection, group: Group) -> Iterator[str]:
-    named = sorted({row["id"] for row in (*group.begun, *group.ended)})
-    for some in chunks(named):
-        yield from connection.scalars(
-            select(attempts.c.id).where(attempts.c.run_id == group.run_id, attempts.c.id.in_(some))
-        )
+def _begin_attempts(session: Session, group: Group) -> None:
+    added = session.each(BEGIN_ATTEMPT, [(group.run_id, *row) for row in group.begun])
+    if added < len(group.begun):
+        session.undo()  # to see which of them were there before
+        group.check_begun(_known_attempts(session, group.run_id, group.begun))
+        raise StoreError(f"run {group.run_id}: an attempt began already")
 
 
-def _end_attempts(connection: Connection, group: Group) -> None:
+def _end_attempts(session: Session, group: Group) -> None:
     """An end that is there already stays as it is."""
-    statement = update(attempts).where(
-        attempts.c.run_id == group.run_id, attempts.c.id == bindparam("of"), attempts.c.outcome.is_(None)
-    )
-    if group.ended:
-        rows = [{"of": row["id"], **{name: row[name] for name in row if name != "id"}} for row in group.ended]
-        connection.execute(statement, rows)
+    rows = [(*end, group.run_id, id) for id, *end in group.ended]
+    if session.each(END_ATTEMPT, rows) < len(rows):
+        group.check_ended(_known_attempts(session, group.run_id, group.ended))
+
+
+def _known_attempts(session: Session, run_id: str, rows: Iterable[Row]) -> set[str]:
+    known: set[str] = set()
+    for some in chunks(sorted({id for id, *_ in rows})):
+        statement = f"SELECT id FROM attempts WHERE run_id = ? AND id IN ({_marks(some)})"
+        known.update(id for (id,) in session.rows(statement, run_id, *some))
+    return known
