@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import itertools
 import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
 from paretune.core.errors import AttemptFailed
 from paretune.core.rollout import Usage
@@ -28,7 +27,6 @@ from paretune.store.base import (
     Write,
 )
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -61,9 +59,8 @@ class RunBook:
         return await self.post(*writes)
 
     def post(self, *writes: Write) -> asyncio.Future[frozenset[str]]:
-        """Write in this order behind what was posted before; done once durable.
-
-        Who gives up waiting takes nothing back.
+        """Write in this order behind what was posted before; done once durable. Who gives up waiting takes
+        nothing back.
 
         After a group that could not be written nothing else is, and every further call raises its error:
         no record may have a gap.
@@ -112,9 +109,8 @@ class RunBook:
             self._at = self._now()
         return self._at
 
-    async def _read(self, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        call = functools.partial(read, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._reading, call)
+    async def _read(self, read: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._reading, read, *arguments)
 
     async def known(self, keys: Iterable[str]) -> dict[str, Fact]:
         """Those of `keys` that have a fact this run may use, its own failures included."""
@@ -127,7 +123,7 @@ class RunBook:
     async def begin(self, key: str, role: Role, number: int, reserved_usd: float) -> str:
         """Book an attempt before its call goes out; returns its id."""
         attempt = f"a_{self._session}_{next(self._numbers)}"
-        await self.write(AttemptBegun(attempt, key, role, number, reserved_usd, self._moment()))
+        await self.post(AttemptBegun(attempt, key, role, number, reserved_usd, self._moment()))
         return attempt
 
     async def done(self, attempt: str, fact: Fact, usage: Usage) -> bool:
