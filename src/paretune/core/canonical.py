@@ -11,9 +11,12 @@ JsonValue = Any
 """Anything `json.dumps` accepts: None, bool, int, float (finite), str, list, dict with string keys."""
 
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
 def canonical_json(value: JsonValue) -> str:
     """JSON with sorted keys and no spaces. Raises ValueError on NaN and infinities."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def digest(value: JsonValue, length: int = 24) -> str:
