@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import random
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from paretune.core.budget import Ledger
+from paretune.core.canonical import digest
 from paretune.core.errors import AttemptFailed, FailureKind, Paused, RunFailed
 from paretune.core.rollout import Answer, Failure, Identity, Outcome, Rollout, RolloutRequest, Usage
 from paretune.evaluate.executors import Dispatch, Executor
@@ -66,6 +66,7 @@ class Evaluator:
         self._flights: dict[str, Flight] = {}
         self._remembered: dict[str, Home] = {}
         self._reused: set[str] = set()
+        self._names = "ro_" + digest(book.run_id, 16)
 
     @property
     def in_flight(self) -> int:
@@ -98,16 +99,16 @@ class Evaluator:
         self._ledger.draw(ids)
         work = Work(ids, self._clock)
         new: list[Flight] = []
-        for key, request in zip(keys, requests, strict=True):
-            if key.id in work:
+        for id, key, request in zip(ids, keys, requests, strict=True):
+            if id in work:
                 continue
-            if home := self._recall(key.id):
-                work.know(key.id, home)
-            elif flight := self._flights.get(key.id):
+            if home := self._recall(id):
+                work.know(id, home)
+            elif flight := self._flights.get(id):
                 self._queue.lift(flight.ticket, priority)
                 work.board(flight)
             else:
-                new.append(Flight(request, key, self._queue.ticket(priority)))
+                new.append(Flight(id, request, key, self._queue.ticket(priority)))
                 work.board(new[-1])
         if new:
             self._depart(new)
@@ -118,14 +119,14 @@ class Evaluator:
         """Start nothing more, and give the calls that are out `seconds` to come home."""
         closing = Paused("the evaluator is closing")
         self._queue.close(closing)
-        tasks = {flight.task for flight in self._flights.values()}
+        tasks = {flight.task for flight in self._flights.values() if flight.task}
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=seconds)
             for task in late:
                 task.cancel()
             if late:
                 await asyncio.wait(late, timeout=min(seconds, GRACE_SECONDS))
-        for flight in [one for one in self._flights.values() if one.task.done()]:
+        for flight in [one for one in self._flights.values() if one.task and one.task.done()]:
             self._land(flight, closing)  # cancelled before it had begun
 
     # -- one rollout ------------------------------------------------------------------------------
@@ -172,9 +173,7 @@ class Evaluator:
 
     async def _fly(self, flight: Flight) -> None:
         """Attempts, until an answer or a failure is kept."""
-        run = self._book.run_id
-        name = hashlib.sha256(f"{run}/{flight.id}".encode()).hexdigest()[:32]
-        dispatch = Dispatch(flight.request, f"ro_{name}", run)
+        dispatch = Dispatch(flight.request, f"{self._names}_{flight.id}", self._book.run_id)
         try:
             end = await self._attempt(flight, dispatch)
             while not isinstance(end, Home):
@@ -190,12 +189,13 @@ class Evaluator:
     def _land(self, flight: Flight, end: Home | BaseException) -> None:
         """Whoever waits for it is told."""
         del self._flights[flight.id]
+        works, flight.works, flight.task = flight.works, [], None  # no cycles left for the collector
         if isinstance(end, Home):
             flight.home = end
             self._remember(flight.id, end)
         else:
             flight.error = end
-        for work in flight.works:
+        for work in works:
             work.landed(self._queue.closed)
 
     def _remember(self, id: str, home: Home) -> None:

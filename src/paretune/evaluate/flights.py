@@ -27,10 +27,11 @@ class Flight:
     against the retry policy; `heard` is the queue's answers at the last one.
     """
 
+    id: str
     request: RolloutRequest
     key: RolloutKey
     ticket: Ticket
-    task: asyncio.Task[None] = field(init=False)
+    task: asyncio.Task[None] | None = None
     works: list[Work] = field(default_factory=list)
     attempts: int = 0
     counted: int = 0
@@ -39,10 +40,6 @@ class Flight:
     took: float | None = None
     home: Home | None = None
     error: BaseException | None = None
-
-    @property
-    def id(self) -> str:
-        return self.key.id
 
     def seconds(self, now: float) -> float:
         """The fact's seconds, or so far."""
