@@ -37,17 +37,18 @@ TEXTS = {
     "output": ("output", "generatedoutputs", "answer", "prediction", "response"),
     "expected": ("expected", "label", "gold", "target"),
 }
+NOT_TOLD = Usage()
 MAX_TEXT = 20_000
 MAX_TRACE = 1_000_000
 
 
-def read_answer(body: JsonValue, rollout_id: str) -> Answer:
-    """The Answer in the body of a finished rollout.
+def read_answer(body: JsonValue, rollout_id: str, seconds: float = 0.0) -> Answer:
+    """The Answer in the body of a finished rollout, parsed JSON. `seconds` is the time the call took.
 
     Raises AttemptFailed: NOT_JSON (not an object), WRONG_ID (an id is there and is another one),
     TASK_FAILED (a status says so), NO_REWARD, BAD_REWARD (also for an objective).
     """
-    if not isinstance(body, Mapping):
+    if not isinstance(body, dict):
         raise AttemptFailed(FailureKind.NOT_JSON, f"the answer is a JSON {_kind(body)}, not an object")
     check_id(body, rollout_id)
     _refuse_failure(body)
@@ -62,6 +63,7 @@ def read_answer(body: JsonValue, rollout_id: str) -> Answer:
         expected=texts["expected"],
         trace=_trace(body),
         usage=_usage(body),
+        seconds=seconds,
     )
 
 
@@ -78,7 +80,7 @@ def check_id(body: Mapping[str, JsonValue], rollout_id: str) -> None:
 
 def is_active(body: JsonValue) -> bool:
     """True if the body says that the rollout is still queued or running."""
-    return isinstance(body, Mapping) and _word(body.get("status")) in ACTIVE
+    return isinstance(body, dict) and _word(body.get("status")) in ACTIVE
 
 
 def has_failed(body: Mapping[str, JsonValue]) -> str:
@@ -162,10 +164,10 @@ def _objective_pairs(body: Mapping[str, JsonValue]) -> Iterator[tuple[str, JsonV
     for name, value in _object(_object(body, "reward_info"), "outcome_objectives").items():
         yield str(name), value
     listed = body.get("objective_scores")
-    if isinstance(listed, Mapping):
+    if isinstance(listed, dict):
         yield from ((str(name), value) for name, value in listed.items())
     for item in listed if isinstance(listed, list) else []:
-        if isinstance(item, Mapping) and isinstance(item.get("objective"), str):
+        if isinstance(item, dict) and isinstance(item.get("objective"), str):
             yield item["objective"], item.get("value")
 
 
@@ -188,7 +190,7 @@ def _side_sources(body: Mapping[str, JsonValue]) -> Iterator[dict[str, JsonValue
         body.get("metadata"),
         body.get("summary"),
     ):
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             yield {_plain(key): inner for key, inner in value.items()}
 
 
@@ -203,18 +205,18 @@ def _first_text(sources: list[dict[str, JsonValue]], keys: tuple[str, ...]) -> s
 
 def _other_side_info(side: JsonValue) -> str:
     """Side information under names of its own is feedback as it stands."""
-    if isinstance(side, Mapping):
+    if isinstance(side, dict):
         known = {key for keys in TEXTS.values() for key in keys}
         side = {key: value for key, value in side.items() if _plain(key) not in known and value is not None}
     elif isinstance(side, list):
-        side = [item for item in side if not isinstance(item, Mapping)]
+        side = [item for item in side if not isinstance(item, dict)]
     return _text(side, MAX_TEXT) if side else ""
 
 
 def _artifact(body: Mapping[str, JsonValue]) -> str:
     listed = body.get("artifact")
     for item in listed if isinstance(listed, list) else []:
-        if isinstance(item, Mapping) and item.get("content"):
+        if isinstance(item, dict) and item.get("content"):
             return _text(item["content"], MAX_TEXT)
     return ""
 
@@ -230,7 +232,7 @@ def _last_response(body: Mapping[str, JsonValue]) -> str:
 def _responses(body: Mapping[str, JsonValue]) -> Iterator[Mapping[str, JsonValue]]:
     history = _object(body, "trace").get("event_history")
     for event in history if isinstance(history, list) else []:
-        if isinstance(event, Mapping) and isinstance(event.get("llm_response"), Mapping):
+        if isinstance(event, dict) and isinstance(event.get("llm_response"), dict):
             yield event["llm_response"]
 
 
@@ -248,6 +250,8 @@ def _trace(body: Mapping[str, JsonValue]) -> JsonValue:
 def _usage(body: Mapping[str, JsonValue]) -> Usage:
     total = _object(body, "usage")
     parts = [total] if total else [_object(response, "usage") for response in _responses(body)]
+    if not parts:
+        return NOT_TOLD
     prompt = sum(_count(part, "prompt_tokens", "input_tokens") for part in parts)
     completion = sum(_count(part, "completion_tokens", "output_tokens") for part in parts)
     if not prompt and not completion:
@@ -280,7 +284,7 @@ def _text(value: JsonValue, limit: int) -> str:
 
 def _object(body: Mapping[str, JsonValue], name: str) -> Mapping[str, JsonValue]:
     value = body.get(name)
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _word(value: JsonValue) -> str:

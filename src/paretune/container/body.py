@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 
 from paretune.core.canonical import JsonValue
+from paretune.core.errors import Misconfigured
 
 MAX_DEPTH = 200
-SURROGATES = dict.fromkeys((0, *range(0xD800, 0xE000)), "\ufffd")
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 """NUL and lone surrogates: legal in JSON, refused by databases and by UTF-8."""
+
+
+_ENCODER = json.JSONEncoder(allow_nan=False)
 
 
 class NotJson(ValueError):
@@ -23,10 +28,10 @@ def parse_json(data: bytes) -> JsonValue:
     Raises NotJson.
     """
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise NotJson(f"invalid UTF-8 at byte {error.start}") from None
-    if not text.strip():
+    if not text or text.isspace():
         raise NotJson("an empty body")
     try:
         value = json.loads(text)
@@ -34,9 +39,17 @@ def parse_json(data: bytes) -> JsonValue:
         raise NotJson("JSON nested absurdly deep") from None
     except ValueError as error:
         raise NotJson(f"not JSON: {error}") from None
-    if deeper_than(value, MAX_DEPTH):
+    if text.count("[") + text.count("{") > MAX_DEPTH and deeper_than(value, MAX_DEPTH):
         raise NotJson(f"JSON nested deeper than {MAX_DEPTH} levels")
     return value
+
+
+def json_text(value: JsonValue) -> str:
+    """JSON as it goes out. Raises Misconfigured("request") for what JSON cannot say."""
+    try:
+        return _ENCODER.encode(value)
+    except (TypeError, ValueError) as error:
+        raise Misconfigured("request", f"cannot be written as JSON: {error}") from error
 
 
 def deeper_than(value: JsonValue, limit: int) -> bool:
@@ -70,4 +83,6 @@ def storable(value: JsonValue) -> JsonValue:
 
 def clean(text: str) -> str:
     """Text without NUL and lone surrogates."""
-    return text.translate(SURROGATES)
+    if text.isascii() and "\x00" not in text:
+        return text
+    return UNSTORABLE.sub("\ufffd", text)

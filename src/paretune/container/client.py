@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from paretune.container.answers import check_id, has_failed, is_active, read_answer
-from paretune.container.body import storable
+from paretune.container.body import json_text, storable
 from paretune.container.messages import RolloutCall, build_request
 from paretune.container.wire import DEFAULT_MAX_BYTES, Reply, Timeouts, Wire
 from paretune.core.canonical import JsonValue, digest
@@ -139,23 +140,27 @@ class ContainerClient:
 
     async def rollout(self, call: RolloutCall) -> Answer:
         """POST /rollout, and polls where the container answers later. `total` seconds for all of it."""
-        request = build_request(call)
+        return await self.ask(call.rollout_id, json_text(build_request(call)).encode())
+
+    async def ask(self, rollout_id: str, request: bytes) -> Answer:
+        """What `rollout` does, with the body of its request as it goes out."""
+        began = time.monotonic()
         total = self.wire.timeouts.total
         accepted = False
         try:
             async with asyncio.timeout(total):
-                reply = await self.wire.exchange("POST", "/rollout", request, total=total + 1)
+                reply = await self.wire.send("POST", "/rollout", request)
                 body = self.wire.read(reply, "POST /rollout")
                 if answers_later(reply, body):
                     accepted = True
-                    body = await self.finish(body, call.rollout_id)
+                    body = await self.finish(body, rollout_id)
         except TimeoutError:
             if accepted:
-                await self._terminate(call.rollout_id)
-            message = f"rollout {call.rollout_id} had no answer within {total:g} s"
+                await self._terminate(rollout_id)
+            message = f"rollout {rollout_id} had no answer within {total:g} s"
             raise AttemptFailed(FailureKind.TIMEOUT, message) from None
         try:
-            return read_answer(body, call.rollout_id)
+            return read_answer(body, rollout_id, time.monotonic() - began)
         except AttemptFailed as error:
             raise self.wire.hidden(error) from None
 
@@ -245,7 +250,7 @@ def in_order(body: JsonValue, ids: Sequence[str]) -> list[dict[str, JsonValue]]:
 
 def answers_later(reply: Reply, body: JsonValue) -> bool:
     """True if the rollout was only accepted: it is to be polled."""
-    said = isinstance(body, Mapping) and bool(body.get("reward_info") or body.get("status"))
+    said = isinstance(body, dict) and bool(body.get("reward_info") or body.get("status"))
     return is_active(body) or (reply.status == 202 and not said)
 
 

@@ -71,34 +71,46 @@ def build_request(call: RolloutCall) -> dict[str, JsonValue]:
     Raises Misconfigured for a credential among the settings, an id that is not URL-safe, a message
     without its component, or example data of neither shape.
     """
-    if not ROLLOUT_ID.fullmatch(call.rollout_id):
-        raise Misconfigured("rollout_id", f"{call.rollout_id!r} is not 1 to 128 URL-safe characters")
+    return example_part(call) | candidate_part(call)
+
+
+def candidate_part(call: RolloutCall) -> dict[str, JsonValue]:
+    """The part of the body that is the same for all examples of a candidate. Raises Misconfigured."""
     refuse_credentials("policy", call.policy)
     refuse_credentials("env_config", call.env_config)
-    seed, task = _example(call.example_data)
-    task_id = call.program_task or str(call.example_data.get("task_id", ""))
-    candidate = dict(call.components) if call.as_candidate else {}
-    metadata: dict[str, JsonValue] = {"candidate_id": call.candidate_id, "evaluation_arm": "primary"}
-    if seed is not None:
-        metadata["seed"] = seed
-    request: dict[str, JsonValue] = {
-        "rollout_id": call.rollout_id,
-        "trace_correlation_id": call.rollout_id,
+    part: dict[str, JsonValue] = {
         "submission_mode": "sync",
         "run_id": call.run_id,
         "mode": "eval",
-        "env": _env(call, seed),
         "policy": _policy(call),
-        "metadata": metadata,
     }
+    candidate = dict(call.components) if call.as_candidate else {}
     if candidate:
         overlay = {"candidate": candidate, "metadata": {"candidate_id": call.candidate_id}}
-        request |= {"candidate": candidate, "candidate_overlay": overlay}
+        part |= {"candidate": candidate, "candidate_overlay": overlay}
+    return part
+
+
+def example_part(call: RolloutCall) -> dict[str, JsonValue]:
+    """The rest: what names the rollout and its example. Raises Misconfigured."""
+    if not ROLLOUT_ID.fullmatch(call.rollout_id):
+        raise Misconfigured("rollout_id", f"{call.rollout_id!r} is not 1 to 128 URL-safe characters")
+    seed, task = _example(call.example_data)
+    task_id = call.program_task or str(call.example_data.get("task_id", ""))
+    metadata: dict[str, JsonValue] = {"candidate_id": call.candidate_id, "evaluation_arm": "primary"}
+    if seed is not None:
+        metadata["seed"] = seed
+    part: dict[str, JsonValue] = {
+        "rollout_id": call.rollout_id,
+        "trace_correlation_id": call.rollout_id,
+        "env": _env(call, seed),
+        "metadata": metadata,
+    }
     if task_id:
-        request["task_id"] = task_id
+        part["task_id"] = task_id
     if task is not None:
-        request["task"] = dict(task)
-    return request
+        part["task"] = dict(task)
+    return part
 
 
 def refuse_credentials(name: str, value: JsonValue) -> None:

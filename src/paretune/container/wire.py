@@ -12,13 +12,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote, urlsplit
 
 import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
 
-from paretune.container.body import NotJson, parse_json
+from paretune.container.body import NotJson, json_text, parse_json
 from paretune.core.canonical import JsonValue
 from paretune.core.errors import AttemptFailed, FailureKind, Misconfigured
 
@@ -28,6 +31,7 @@ UNAUTHORISED_WORDS = re.compile(
     r"unauthori[sz]ed|invalid[ _-]api[ _-]key|missing[ _-]api[ _-]key", re.IGNORECASE
 )
 SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
+JSON = CIMultiDict({"Content-Type": "application/json"})
 NO_KEY_CONFIGURED = "missing_environment_api_key"
 
 
@@ -43,12 +47,16 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole HTTP answer. `content_type` is lower case without parameters, empty when it is missing."""
+    """A whole HTTP answer. The names of `headers` are found in any case."""
 
     status: int
-    content_type: str
     headers: Mapping[str, str]
     data: bytes
+
+    @property
+    def content_type(self) -> str:
+        """Lower case without parameters, empty when it is missing."""
+        return self.headers.get("Content-Type", "").split(";")[0].strip().lower()
 
     def start(self, size: int = 4000) -> str:
         """The first `size` bytes as text."""
@@ -75,6 +83,11 @@ class Secrets:
 
     def appear_in(self, data: bytes) -> bool:
         return any(value.encode() in data for value in self._long)
+
+
+@lru_cache(maxsize=64)
+def _address(url: str) -> URL:
+    return URL(url)
 
 
 def _forms(value: str) -> set[str]:
@@ -115,7 +128,7 @@ class Wire:
                 total=None,
                 connect=None,
                 sock_connect=self.timeouts.connect,
-                sock_read=self.timeouts.read,
+                sock_read=self.timeouts.read if self.timeouts.read < self.timeouts.total else None,
             ),
             headers=self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -147,32 +160,40 @@ class Wire:
         """
         deadline = self.timeouts.total if total is None else total
         if body is not None:
-            data = _encode(body)
+            data = json_text(body).encode()
         try:
             async with asyncio.timeout(deadline):
-                return await self._exchange(method, path, data)
+                return await self.send(method, path, data)
+        except TimeoutError:
+            message = f"{method} {path}: no whole answer within {deadline:g} s"
+            raise self.hidden(AttemptFailed(FailureKind.TIMEOUT, message)) from None
+
+    async def send(self, method: str, path: str, data: bytes | None = None) -> Reply:
+        """`exchange` for who keeps the deadline: only connecting, and silence, end by themselves."""
+        if self._session is None:
+            raise RuntimeError("use the client inside `async with`")
+        headers = None if data is None else JSON
+        try:
+            async with self._session.request(
+                method, _address(self.url + path), data=data, headers=headers, allow_redirects=False
+            ) as response:
+                content = await self._read(response)
+                return Reply(response.status, response.headers, content)
         except AttemptFailed as error:
             raise self.hidden(error) from None
         except TimeoutError as error:
-            raise self.hidden(_timed_out(error, method, path, self.timeouts, deadline)) from None
+            raise self.hidden(_timed_out(error, method, path, self.timeouts)) from None
         except aiohttp.ClientError as error:
             raise self.hidden(_transport_failure(error, self.url, method, path)) from None
 
-    async def _exchange(self, method: str, path: str, data: bytes | None) -> Reply:
-        if self._session is None:
-            raise RuntimeError("use the client inside `async with`")
-        headers = {} if data is None else {"Content-Type": "application/json"}
-        async with self._session.request(
-            method, self.url + path, data=data, headers=headers, allow_redirects=False
-        ) as response:
-            content = await self._read(response)
-            return Reply(response.status, response_type(response), dict(response.headers), content)
-
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        declared = response.content_length or 0
-        if declared > self.max_bytes:
+        declared = response.content_length
+        if declared is not None and declared > self.max_bytes:
             raise self._too_large(f"{declared:,} bytes announced")
-        decode = _decoder(response.headers.get("Content-Encoding", ""), self.max_bytes)
+        encoding = response.headers.get("Content-Encoding", "")
+        if declared is not None and not encoding and "Transfer-Encoding" not in response.headers:
+            return await response.read()  # no more can come than was announced
+        decode = _decoder(encoding, self.max_bytes)
         pieces: list[bytes] = []
         size = 0
         async for chunk in response.content.iter_chunked(65536):
@@ -223,13 +244,6 @@ class Wire:
         return self.hidden(AttemptFailed(kind, message, retry_after=wait if kind in WAITED_FOR else None))
 
 
-def _encode(body: JsonValue) -> bytes:
-    try:
-        return json.dumps(body, allow_nan=False).encode()
-    except (TypeError, ValueError) as error:
-        raise Misconfigured("request", f"cannot be written as JSON: {error}") from error
-
-
 WAITED_FOR = frozenset({FailureKind.RATE_LIMITED, FailureKind.SERVER_ERROR})
 
 
@@ -261,10 +275,6 @@ def retry_after(value: str | None, now: datetime) -> float | None:
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         seconds = (moment - now).total_seconds()
     return max(0.0, seconds) if math.isfinite(seconds) else None
-
-
-def response_type(response: aiohttp.ClientResponse) -> str:
-    return response.headers.get("Content-Type", "").split(";")[0].strip().lower()
 
 
 def plain_url(url: str) -> str:
@@ -317,17 +327,11 @@ def _decoder(encoding: str, max_bytes: int) -> Decoder:
     return inflate
 
 
-def _timed_out(
-    error: TimeoutError, method: str, path: str, timeouts: Timeouts, deadline: float
-) -> AttemptFailed:
+def _timed_out(error: TimeoutError, method: str, path: str, timeouts: Timeouts) -> AttemptFailed:
     what = f"{method} {path}"
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return AttemptFailed(FailureKind.UNREACHABLE, f"{what}: no connection within {timeouts.connect:g} s")
-    if isinstance(error, aiohttp.ServerTimeoutError):
-        message = f"{what}: silent for {timeouts.read:g} s"
-    else:
-        message = f"{what}: no whole answer within {deadline:g} s"
-    return AttemptFailed(FailureKind.TIMEOUT, message)
+    return AttemptFailed(FailureKind.TIMEOUT, f"{what}: silent for {timeouts.read:g} s")
 
 
 def _transport_failure(error: aiohttp.ClientError, url: str, method: str, path: str) -> AttemptFailed:

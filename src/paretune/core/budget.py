@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from paretune.core.errors import FREE, OUTCOME_UNKNOWN, BudgetExceeded, FailureKind
 from paretune.core.rollout import Usage
@@ -21,9 +21,9 @@ class Limits:
     seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Spent:
-    """What one role (rollout, proposal, verdict) has used."""
+    """What one role (rollout, proposal, verdict) has used. Only the ledger changes it."""
 
     calls: int = 0
     reused: int = 0
@@ -103,28 +103,27 @@ class Ledger:
         self._release(attempt)
         dearest, longest = self._most.get(role, (0.0, 0))
         self._most[role] = (max(dearest, usage.cost_usd or 0.0), max(longest, usage.tokens))
-        now = self.role(role)
-        self.by_role[role] = replace(
-            now,
-            calls=now.calls + 1,
-            prompt_tokens=now.prompt_tokens + usage.prompt_tokens,
-            completion_tokens=now.completion_tokens + usage.completion_tokens,
-            cost_usd=now.cost_usd + (usage.cost_usd or 0.0),
-            unpriced=now.unpriced + (usage.cost_usd is None),
-            seconds=now.seconds + seconds,
-        )
+        spent = self._spent(role)
+        spent.calls += 1
+        spent.prompt_tokens += usage.prompt_tokens
+        spent.completion_tokens += usage.completion_tokens
+        spent.cost_usd += usage.cost_usd or 0.0
+        spent.unpriced += usage.cost_usd is None
+        spent.seconds += seconds
 
     def fail(self, attempt: str, role: str, usd: float = 0.0) -> None:
         """Book an attempt that gave no result; `usd` is what it may have cost all the same."""
         self._release(attempt)
-        now = self.role(role)
-        self.by_role[role] = replace(now, failed=now.failed + 1, lost_usd=now.lost_usd + usd)
+        spent = self._spent(role)
+        spent.failed += 1
+        spent.lost_usd += usd
 
     def lose(self, attempt: str, role: str, usd: float) -> None:
         """Book an attempt whose outcome nobody knows, at the price that was reserved for it."""
         self._release(attempt)
-        now = self.role(role)
-        self.by_role[role] = replace(now, lost=now.lost + 1, lost_usd=now.lost_usd + usd)
+        spent = self._spent(role)
+        spent.lost += 1
+        spent.lost_usd += usd
 
     def give_up(self, attempt: str, role: str, kind: FailureKind, usd: float) -> None:
         """Book a failed attempt, at the price that was reserved unless the far side did no work at all."""
@@ -135,11 +134,17 @@ class Ledger:
 
     def reuse(self, role: str) -> None:
         """Book a result that was known before and cost nothing now."""
-        now = self.role(role)
-        self.by_role[role] = replace(now, reused=now.reused + 1)
+        self._spent(role).reused += 1
 
     def role(self, role: str) -> Spent:
-        return self.by_role.get(role, Spent())
+        """What this role has used so far; it goes on counting."""
+        return self.by_role.get(role) or Spent()
+
+    def _spent(self, role: str) -> Spent:
+        spent = self.by_role.get(role)
+        if spent is None:
+            spent = self.by_role[role] = Spent()
+        return spent
 
     def mean_tokens(self, role: str) -> float:
         """Tokens of a call of this role so far, on average; 0 before the first."""

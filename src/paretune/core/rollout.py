@@ -30,13 +30,17 @@ class RolloutKey:
     split: Split
     replicate: int
     identity: Identity
+    _id: str = field(default="", init=False, repr=False, compare=False)
 
     @property
     def id(self) -> str:
         """The content key under which the fact is stored: `r_` and 32 hexadecimal digits."""
-        who = self.identity
-        parts = [self.candidate, self.example, self.split.value, self.replicate]
-        return "r_" + digest([*parts, who.task, who.evaluator, who.policy], 32)
+        if not self._id:
+            who = self.identity
+            parts = [self.candidate, self.example, self.split.value, self.replicate]
+            found = "r_" + digest([*parts, who.task, who.evaluator, who.policy], 32)
+            object.__setattr__(self, "_id", found)
+        return self._id
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,8 @@ class Answer:
 
     `reward` is finite, higher is better; `objectives` are named rewards (`reward` itself not repeated).
     `input`, `output` and `expected` are what the task let us see, as text; empty when it did not.
-    `trace` is JSON for the proposer and for people. `seconds` is the time the call took.
+    `trace` is JSON for the proposer and for people. `seconds` is the time the call took, or for one that is
+    read from a fact, the fact's; an observation, with no part in what is equal.
     """
 
     reward: float
@@ -85,10 +90,12 @@ class Answer:
     expected: str = ""
     trace: JsonValue = None
     usage: Usage = Usage()
-    seconds: float = 0.0
+    seconds: float = field(default=0.0, compare=False)
 
     def __post_init__(self) -> None:
-        for name, value in [("reward", self.reward), *self.objectives.items()]:
+        if not math.isfinite(self.reward):
+            raise ValueError(f"reward must be a finite number, not {self.reward}")
+        for name, value in self.objectives.items():
             if not math.isfinite(value):
                 raise ValueError(f"{name} must be a finite number, not {value}")
 

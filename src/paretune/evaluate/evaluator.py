@@ -6,44 +6,28 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 
 from paretune.core.budget import Ledger
 from paretune.core.canonical import digest
 from paretune.core.errors import AttemptFailed, FailureKind, Paused, RunFailed
-from paretune.core.rollout import Answer, Failure, Identity, Outcome, Rollout, RolloutKey, RolloutRequest
+from paretune.core.rollout import Answer, Failure, Identity, Outcome, Rollout, RolloutRequest, Usage
 from paretune.evaluate.executors import Dispatch, Executor
-from paretune.evaluate.facts import failure_fact, outcome, priced, rollout_fact
+from paretune.evaluate.facts import failure_fact, kept_outcome, outcome, priced, rollout_fact
+from paretune.evaluate.flights import Flight, Home, Work
 from paretune.evaluate.health import Health
 from paretune.evaluate.lookups import Lookups
-from paretune.evaluate.queue import Priority, QueueSettings, QueueState, RolloutQueue, Sleep, Ticket
+from paretune.evaluate.queue import Priority, QueueSettings, QueueState, RolloutQueue, Sleep
 from paretune.store.base import Fact
 from paretune.store.book import RunBook
 
-__all__ = ["Evaluator", "Priority", "QueueSettings"]
+__all__ = ["Evaluator", "Priority", "QueueSettings", "Work"]
 
 STANDARD = QueueSettings()
 REMEMBERED = 1024
 """Outcomes kept in memory, so that asking again soon costs no lookup."""
 GRACE_SECONDS = 1.0
 """At most this long for a cancelled call to let go; code that does not is left behind."""
-
-
-@dataclass(slots=True, eq=False)
-class _Flight:
-    """One rollout on its way to a fact; whoever asks meanwhile waits for the same task.
-
-    `counted` attempts count against the retry policy; `heard` is the queue's answers at the last one.
-    """
-
-    request: RolloutRequest
-    key: RolloutKey
-    id: str
-    ticket: Ticket
-    attempts: int = 0
-    counted: int = 0
-    heard: int = -1
-    task: asyncio.Task[Fact | None] = field(init=False)
 
 
 class Evaluator:
@@ -79,9 +63,10 @@ class Evaluator:
         self._rng = random.Random()
         self._queue = RolloutQueue(queue, clock=clock, sleep=sleep, rng=self._rng)
         self._lookups = Lookups(book)
-        self._flights: dict[str, _Flight] = {}
-        self._remembered: dict[str, Outcome] = {}
+        self._flights: dict[str, Flight] = {}
+        self._remembered: dict[str, Home] = {}
         self._reused: set[str] = set()
+        self._names = "ro_" + digest(book.run_id, 16)
 
     @property
     def in_flight(self) -> int:
@@ -107,106 +92,126 @@ class Evaluator:
         """
         return await self.start(requests, priority)
 
-    def start(
-        self, requests: Sequence[RolloutRequest], priority: Priority = Priority.FULL
-    ) -> asyncio.Task[list[Outcome]]:
-        """What `evaluate` does, as a task. The budget is drawn here and now: raises BudgetExceeded.
-
-        Cancelling the task gives up waiting; rollouts that were drawn are asked for all the same, and kept.
-        """
+    def start(self, requests: Sequence[RolloutRequest], priority: Priority = Priority.FULL) -> Work:
+        """What `evaluate` awaits. The budget is drawn here and now: raises BudgetExceeded."""
         keys = [request.key(self._identity) for request in requests]
         ids = [key.id for key in keys]
         self._ledger.draw(ids)
-        task = asyncio.create_task(self._outcomes(list(zip(ids, keys, requests, strict=True)), priority))
-        task.add_done_callback(_looked_at)
-        return task
-
-    async def _outcomes(
-        self, asked: Sequence[tuple[str, RolloutKey, RolloutRequest]], priority: Priority
-    ) -> list[Outcome]:
-        found = {i: self._recall(i) or self._flight(i, key, request, priority) for i, key, request in asked}
-        flights = [one for one in found.values() if isinstance(one, _Flight)]
-        if flights:
-            await asyncio.wait([flight.task for flight in flights])
-        if self._queue.closed:
-            raise self._queue.closed
-        facts = {flight.id: flight.task.result() for flight in flights}
-        # Read back what was kept: what decides now is exactly what a resumed run will find, the order of
-        # its keys included, and another run may have paid for the same cell meanwhile.
-        kept = await self._lookups.facts([i for i, fact in facts.items() if fact is None])
-        outcomes = {i: one for i, one in found.items() if not isinstance(one, _Flight)}
-        outcomes |= {i: self._remember(i, outcome(fact or kept[i])) for i, fact in facts.items()}
-        return [outcomes[i] for i, _, _ in asked]
+        work = Work(ids, self._clock)
+        new: list[Flight] = []
+        for id, key, request in zip(ids, keys, requests, strict=True):
+            if id in work:
+                continue
+            if home := self._recall(id):
+                work.know(id, home)
+            elif flight := self._flights.get(id):
+                self._queue.lift(flight.ticket, priority)
+                work.board(flight)
+            else:
+                new.append(Flight(id, request, key, self._queue.ticket(priority)))
+                work.board(new[-1])
+        if new:
+            self._depart(new)
+        work.settle(self._queue.closed)
+        return work
 
     async def drain(self, seconds: float) -> None:
         """Start nothing more, and give the calls that are out `seconds` to come home."""
-        self._queue.close(Paused("the evaluator is closing"))
-        flights = [flight.task for flight in self._flights.values()]
-        if flights:
-            _, late = await asyncio.wait(flights, timeout=seconds)
-            for flight in late:
-                flight.cancel()
+        closing = Paused("the evaluator is closing")
+        self._queue.close(closing)
+        tasks = {flight.task for flight in self._flights.values() if flight.task}
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=seconds)
+            for task in late:
+                task.cancel()
             if late:
                 await asyncio.wait(late, timeout=min(seconds, GRACE_SECONDS))
+        for flight in [one for one in self._flights.values() if one.task and one.task.done()]:
+            self._land(flight, closing)  # cancelled before it had begun
 
     # -- one rollout ------------------------------------------------------------------------------
 
-    def _flight(self, id: str, key: RolloutKey, request: RolloutRequest, priority: Priority) -> _Flight:
-        """The one call for this key, at the highest priority that anybody gave it."""
-        flight = self._flights.get(id)
-        if flight is None:
-            flight = self._flights[id] = _Flight(request, key, id, self._queue.ticket(priority))
-            flight.task = asyncio.create_task(self._fly(flight))
-            flight.task.add_done_callback(lambda task: self._landed(id, task))
+    def _depart(self, flights: Sequence[Flight]) -> None:
+        """From now on these are the only ones for their keys. They share one lookup."""
+        lookup = asyncio.create_task(self._look_up(flights))
+        for flight in flights:
+            self._flights[flight.id], flight.task = flight, lookup
+
+    async def _look_up(self, flights: Sequence[Flight]) -> None:
+        """Land those that are known, line up the others."""
+        try:
+            facts = await self._lookups.facts([flight.id for flight in flights])
+            await self._take_over([facts[flight.id] for flight in flights if flight.id in facts])
+        except BaseException as error:
+            for flight in flights:
+                self._land(flight, error)
+            if not isinstance(error, Exception):
+                raise
+            return
+        for flight in flights:
+            if flight.id in facts:
+                self._land(flight, _home(facts[flight.id]))
+            else:
+                self._queue.join(flight.ticket, partial(self._take_off, flight))
+
+    async def _take_over(self, facts: Sequence[Fact]) -> None:
+        """Note the facts that another run paid for, once."""
+        run, seen = self._book.run_id, self._reused
+        new = [fact.key for fact in facts if fact.paid_by != run and fact.key not in seen]
+        if new:
+            seen.update(new)
+            await self._book.draw(new)
+            for _ in new:
+                self._ledger.reuse("rollout")
+
+    def _take_off(self, flight: Flight) -> None:
+        """Its turn has come, or the queue is closed."""
+        if self._queue.closed:
+            self._land(flight, self._queue.closed)
         else:
-            self._queue.lift(flight.ticket, priority)
-        return flight
+            flight.task = asyncio.create_task(self._fly(flight))
 
-    async def _fly(self, flight: _Flight) -> Fact | None:
-        """The fact if it was known; None if it is new, and kept by now."""
-        fact = (await self._lookups.facts([flight.id])).get(flight.id)
-        if fact is None:
-            await self._ask(flight)
-        elif fact.paid_by != self._book.run_id:
-            await self._take_over(fact)
-        return fact
+    async def _fly(self, flight: Flight) -> None:
+        """Attempts, until an answer or a failure is kept."""
+        dispatch = Dispatch(flight.request, f"{self._names}_{flight.id}", self._book.run_id)
+        try:
+            end = await self._attempt(flight, dispatch)
+            while not isinstance(end, Home):
+                await self._queue.enter(flight.ticket, end)
+                end = await self._attempt(flight, dispatch)
+        except BaseException as error:
+            self._land(flight, error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            self._land(flight, end)
 
-    def _landed(self, id: str, flight: asyncio.Task[Fact | None]) -> None:
-        self._flights.pop(id, None)
-        if not flight.cancelled():
-            flight.exception()  # looked at here, raised by whoever asked
+    def _land(self, flight: Flight, end: Home | BaseException) -> None:
+        """Whoever waits for it is told."""
+        del self._flights[flight.id]
+        works, flight.works, flight.task = flight.works, [], None  # no cycles left for the collector
+        if isinstance(end, Home):
+            flight.home = end
+            self._remember(flight.id, end)
+        else:
+            flight.error = end
+        for work in works:
+            work.landed(self._queue.closed)
 
-    def _remember(self, id: str, one: Outcome) -> Outcome:
-        self._remembered[id] = one
+    def _remember(self, id: str, home: Home) -> None:
+        self._remembered[id] = home
         if len(self._remembered) > REMEMBERED:
             del self._remembered[next(iter(self._remembered))]
-        return one
 
-    def _recall(self, id: str) -> Outcome | None:
+    def _recall(self, id: str) -> Home | None:
         """The outcome, if this process saw it lately."""
         known = self._remembered.pop(id, None)
         if known is not None:
             self._remembered[id] = known  # youngest again
         return known
 
-    async def _take_over(self, fact: Fact) -> None:
-        """Note a fact that another run paid for, once."""
-        if fact.key not in self._reused:
-            self._reused.add(fact.key)
-            await self._book.draw([fact.key])
-            self._ledger.reuse("rollout")
-
-    async def _ask(self, flight: _Flight) -> None:
-        """Attempts, until an answer or a failure is kept."""
-        run = self._book.run_id
-        dispatch = Dispatch(flight.request, "ro_" + digest([run, flight.id], 32), run)
-        rest: float | None = 0.0
-        while rest is not None:
-            await self._queue.enter(flight.ticket, rest)
-            rest = await self._attempt(flight, dispatch)
-
-    async def _attempt(self, flight: _Flight, dispatch: Dispatch) -> float | None:
-        """One call, booked before it goes out and settled with its result. Seconds to rest before the next.
+    async def _attempt(self, flight: Flight, dispatch: Dispatch) -> Home | float:
+        """One call, booked before it goes out and settled with its result. Or seconds to rest before another.
 
         The slot is free again when the call is home, so that its result and the next attempt share a commit.
         """
@@ -216,29 +221,49 @@ class Evaluator:
             flight.heard = self._queue.answers
         result: Answer | AttemptFailed | None = None
         try:
+            if self._queue.closed:
+                raise self._queue.closed
             usd = self._ledger.reserve(reservation, self._price())
             attempt = await self._book.begin(flight.id, "rollout", flight.attempts, usd)
             began = self._clock()
+            if flight.began is None:
+                flight.began = began
             result = await self._call(dispatch)
         finally:
             self._queue.leave(flight.ticket, result)
+        now = self._clock()
         if isinstance(result, Answer):
-            rollout, paid = Rollout(flight.key, result), priced(result.usage, usd)
-            self._ledger.settle(reservation, "rollout", paid, self._clock() - began)
-            self._observe(rollout)
-            await self._book.done(attempt, rollout_fact(rollout), paid)
-            return None
+            paid = priced(result.usage, usd)
+            self._ledger.settle(reservation, "rollout", paid, now - began)
+            return await self._keep(flight, attempt, result, paid, now - flight.began)
         self._ledger.give_up(reservation, "rollout", result.kind, usd)
         rest = self._rest(flight, result)
-        failure = Failure(flight.key, result.kind, result.message, flight.attempts)
-        if rest is None:
-            self._observe(failure)  # before anybody who is let in now can start
-        await self._book.failed(attempt, result)
-        if rest is None:
-            await self._book.keep_failure(failure_fact(failure, after=self._decided()))
-        return rest
+        if rest is not None:
+            await self._book.failed(attempt, result)
+            return rest
+        return await self._keep_failure(flight, attempt, result, now - flight.began)
 
-    def _rest(self, flight: _Flight, error: AttemptFailed) -> float | None:
+    async def _keep(self, flight: Flight, attempt: str, answer: Answer, paid: Usage, seconds: float) -> Home:
+        flight.took = seconds
+        rollout = Rollout(flight.key, answer)
+        self._observe(rollout)
+        fact = rollout_fact(rollout, seconds)
+        # None until the store tells, which is to say that it is the one kept.
+        ours: bool | None = await self._book.done(attempt, fact, paid)  # type: ignore[func-returns-value]
+        if ours is False:  # another run has paid for the same cell meanwhile: what is on record decides
+            return _home((await self._lookups.facts([flight.id]))[flight.id])
+        return Home(kept_outcome(fact, rollout), seconds)
+
+    async def _keep_failure(self, flight: Flight, attempt: str, error: AttemptFailed, seconds: float) -> Home:
+        flight.took = seconds
+        failure = Failure(flight.key, error.kind, error.message, flight.attempts)
+        self._observe(failure)  # before anybody who is let in now can start
+        await self._book.failed(attempt, error)
+        fact = failure_fact(failure, seconds, after=self._decided())
+        await self._book.keep_failure(fact)
+        return Home(kept_outcome(fact, failure), seconds)
+
+    def _rest(self, flight: Flight, error: AttemptFailed) -> float | None:
         """Seconds before the next attempt, None to give up.
 
         A far side that nobody can reach is not the rollout's fault: an attempt that cannot connect counts
@@ -269,7 +294,5 @@ class Evaluator:
             return AttemptFailed(FailureKind.TIMEOUT, f"no answer within {self._settings.deadline:g} s")
 
 
-def _looked_at(task: asyncio.Task[list[Outcome]]) -> None:
-    """An error of a task that nobody waits for any more is no news."""
-    if not task.cancelled():
-        task.exception()
+def _home(fact: Fact) -> Home:
+    return Home(outcome(fact), fact.seconds)

@@ -6,14 +6,19 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from paretune.container.body import json_text
 from paretune.container.client import ContainerClient
-from paretune.container.messages import Message, RolloutCall
+from paretune.container.messages import Message, RolloutCall, candidate_part, example_part
+from paretune.core.candidate import CandidateId
 from paretune.core.canonical import JsonValue
 from paretune.core.errors import AttemptFailed, FailureKind
 from paretune.core.rollout import Answer, RolloutRequest, Usage
+
+WRITTEN = 64
+"""Candidates whose part of the request is kept in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,9 @@ class ContainerExecutor:
     env_config: Mapping[str, JsonValue] | None = None
     as_candidate: bool = True
     price: Callable[[Usage], float | None] = lambda usage: None
+    _written: dict[tuple[CandidateId, str], str] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     async def run(self, batch: Sequence[Dispatch]) -> list[Answer | AttemptFailed]:
         return await one_by_one(self._one, batch)
@@ -74,16 +82,25 @@ class ContainerExecutor:
             as_candidate=self.as_candidate,
         )
 
+    def _request(self, call: RolloutCall) -> bytes:
+        """The body that goes out. A candidate's part is written once for all of its examples."""
+        whose = call.candidate_id, call.run_id
+        shared = self._written.get(whose)
+        if shared is None:
+            if len(self._written) >= WRITTEN:
+                del self._written[next(iter(self._written))]
+            shared = self._written[whose] = json_text(candidate_part(call))
+        return f"{json_text(example_part(call))[:-1]}, {shared[1:]}".encode()
+
     async def _one(self, dispatch: Dispatch) -> Answer | AttemptFailed:
-        began = time.monotonic()
         try:
-            answer = await self.client.rollout(self.call(dispatch))
+            answer = await self.client.ask(dispatch.rollout_id, self._request(self.call(dispatch)))
         except AttemptFailed as error:
             return error
         usage = answer.usage
         if usage.cost_usd is None and usage.tokens:
-            usage = replace(usage, cost_usd=self.price(usage))
-        return replace(answer, usage=usage, seconds=time.monotonic() - began)
+            return replace(answer, usage=replace(usage, cost_usd=self.price(usage)))
+        return answer
 
 
 Scorer = Callable[[Mapping[str, str], Mapping[str, JsonValue]], Any]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
-from paretune.core.canonical import JsonValue
+from paretune.core.canonical import JsonValue, canonical_json
 from paretune.core.errors import FailureKind
 from paretune.core.example import Split
 from paretune.core.rollout import Answer, Failure, Identity, Outcome, Rollout, RolloutKey, Usage
@@ -14,8 +15,8 @@ from paretune.store.base import Fact
 ROLLOUT_VERSION = 1
 
 
-def rollout_fact(rollout: Rollout) -> Fact:
-    """The paid result; the time it took stands beside the body, which is canonical."""
+def rollout_fact(rollout: Rollout, seconds: float) -> Fact:
+    """The paid result; the seconds it took, retries included, stand beside the body, which is canonical."""
     answer = rollout.answer
     body: dict[str, JsonValue] = {
         "version": ROLLOUT_VERSION,
@@ -33,10 +34,10 @@ def rollout_fact(rollout: Rollout) -> Fact:
             "cost_usd": answer.usage.cost_usd,
         },
     }
-    return Fact(rollout.key.id, "rollout", body, seconds=answer.seconds)
+    return Fact(rollout.key.id, "rollout", body, seconds=seconds)
 
 
-def failure_fact(failure: Failure, *, after: int) -> Fact:
+def failure_fact(failure: Failure, seconds: float, *, after: int) -> Fact:
     """A failure, good for this run only. `after` is the number of decisions at the time."""
     body: dict[str, JsonValue] = {
         "version": ROLLOUT_VERSION,
@@ -46,7 +47,7 @@ def failure_fact(failure: Failure, *, after: int) -> Fact:
         "attempts": failure.attempts,
         "after": after,
     }
-    return Fact(failure.key.id, "failure", body)
+    return Fact(failure.key.id, "failure", body, seconds=seconds)
 
 
 def is_rollout(fact: Fact) -> bool:
@@ -74,6 +75,21 @@ def outcome(fact: Fact) -> Outcome:
         seconds=fact.seconds,
     )
     return Rollout(key, answer)
+
+
+def kept_outcome(fact: Fact, result: Outcome) -> Outcome:
+    """This result as `outcome` will read it from its fact once that is stored: keys in canonical order."""
+    if isinstance(result, Rollout) and _plain(result.answer):
+        return result
+    text = canonical_json(fact.body).encode("utf-8", "backslashreplace")
+    return outcome(replace(fact, body=json.loads(text)))
+
+
+def _plain(answer: Answer) -> bool:
+    """True if writing it down and reading it again changes nothing."""
+    texts = (answer.feedback, answer.input, answer.output, answer.expected)
+    nothing_more = answer.trace is None and not answer.objectives
+    return nothing_more and all(type(text) is str and text.isascii() for text in texts)
 
 
 def priced(usage: Usage, reserved_usd: float) -> Usage:

@@ -32,11 +32,11 @@ class Health:
         self._recent.append(failure)
         if failure and failure.kind is FailureKind.UNAUTHORISED:
             raise RunFailed("the task refuses the key", failure.message)
-        failures = [f for f in self._recent if f]
-        if len(self._recent) >= self.least and len(failures) > self.tolerance * len(self._recent):
-            raise RunFailed(
-                f"{len(failures)} of the last {len(self._recent)} rollouts failed", _commonest(failures)
-            )
+        count = len(self._recent)
+        failed = count - self._recent.count(None)
+        if count >= self.least and failed > self.tolerance * count:
+            failures = [f for f in self._recent if f]
+            raise RunFailed(f"{failed} of the last {count} rollouts failed", _commonest(failures))
 
 
 def _commonest(failures: list[Failure]) -> str:

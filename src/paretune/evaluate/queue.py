@@ -68,20 +68,12 @@ class Ticket:
 
     number: int
     priority: Priority
-    turn: asyncio.Future[None] | None = field(default=None, init=False)
+    turn: Callable[[], None] | None = field(default=None, init=False)
+    """Told when its turn has come; None while nobody waits with it."""
     rests: bool = field(default=False, init=False)
     inside: bool = field(default=False, init=False)
     is_probe: bool = field(default=False, init=False)
     began: float = field(default=0.0, init=False)
-
-    @property
-    def waits(self) -> bool:
-        return self.turn is not None and not self.turn.done()
-
-    def call(self) -> None:
-        """Wake whoever waits with it."""
-        if self.turn is not None and not self.turn.done():
-            self.turn.set_result(None)
 
 
 class RolloutQueue:
@@ -149,22 +141,27 @@ class RolloutQueue:
         """Somebody with this priority waits for it too; nobody is ever put back."""
         if priority < ticket.priority:
             ticket.priority = priority
-            if ticket.waits and not ticket.rests:
+            if ticket.turn is not None and not ticket.rests:
                 self._line_up(ticket)  # its old place is passed over
                 self._serve()
 
-    async def enter(self, ticket: Ticket, rest: float = 0.0) -> None:
-        """Returns inside a slot, after `rest` seconds at least. Raises what the queue was closed with."""
+    def join(self, ticket: Ticket, turn: Callable[[], None], rest: float = 0.0) -> None:
+        """Wait in line, after `rest` seconds. `turn` is called once: inside a slot, or if all is closed."""
+        ticket.turn, ticket.rests = turn, rest > 0
+        self._waiting += 1
         if self._closed:
-            raise self._closed
-        turn = ticket.turn = asyncio.get_running_loop().create_future()
-        ticket.rests = rest > 0
+            self._call(ticket)
+            return
         if ticket.rests:
             heappush(self._resting, (self._clock() + rest, ticket.number, ticket))
         else:
             self._line_up(ticket)
-        self._waiting += 1
         self._serve()
+
+    async def enter(self, ticket: Ticket, rest: float = 0.0) -> None:
+        """Returns inside a slot, after `rest` seconds at least. Raises what the queue was closed with."""
+        turn = asyncio.get_running_loop().create_future()
+        self.join(ticket, lambda: None if turn.done() else turn.set_result(None), rest)
         try:
             await turn
             if self._closed:
@@ -172,12 +169,16 @@ class RolloutQueue:
         except BaseException:
             self.leave(ticket, None)
             raise
-        finally:
-            self._waiting -= 1
 
     def leave(self, ticket: Ticket, result: Answer | AttemptFailed | None) -> None:
-        """Free the slot and learn from the result; None if there is none (cancelled, broken executor)."""
+        """Free the slot and learn from the result; None if there is none (cancelled, broken executor).
+
+        Who is not inside yet gives up its place in line.
+        """
         if not ticket.inside:
+            if ticket.turn is not None:
+                ticket.turn = None
+                self._waiting -= 1
             return
         ticket.inside = False
         self._in_flight -= 1
@@ -197,10 +198,11 @@ class RolloutQueue:
         """Start nothing more: who waits or comes is told the reason, who is inside stays. First counts."""
         if self._closed is None:
             self._closed = reason
-            for *_, ticket in itertools.chain(self._line, self._resting):
-                ticket.call()
+            waiting = [ticket for *_, ticket in itertools.chain(self._line, self._resting)]
             self._line.clear()
             self._resting.clear()
+            for ticket in waiting:
+                self._call(ticket)
             if self._alarm:
                 self._alarm.cancel()
 
@@ -238,14 +240,20 @@ class RolloutQueue:
             ticket = heappop(self._line)[2]
             self._in_flight += 1
             ticket.inside, ticket.began, ticket.is_probe = True, now, self._circuit.start()
-            ticket.call()
+            self._call(ticket)
         self._look_again(now)
+
+    def _call(self, ticket: Ticket) -> None:
+        if ticket.turn is not None:
+            turn, ticket.turn = ticket.turn, None
+            self._waiting -= 1
+            turn()
 
     def _first(self) -> bool:
         """True if somebody is in line; drops places that were left (cancelled) or changed (lifted)."""
         while self._line:
             priority, _, ticket = self._line[0]
-            if ticket.waits and priority == ticket.priority:
+            if ticket.turn is not None and priority == ticket.priority:
                 return True
             heappop(self._line)
         return False
