@@ -13,14 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benchmarks.result import Result, Texts
+from benchmarks.result import Incumbent, Result, Texts
 from paretune.algorithms.settings import GepaSettings, Pipeline, Staleness
+from paretune.config import GEPAConfig
 from paretune.core import events
 from paretune.core.budget import Limits
 from paretune.core.candidate import Candidate
 from paretune.core.example import Example, Split, Splits
 from paretune.core.rollout import Answer, Identity, Usage
 from paretune.engine.job import Job
+from paretune.engine.prepare import settings_of
 from paretune.engine.run import Live, Runner, Watch
 from paretune.evaluate.evaluator import QueueSettings
 from paretune.evaluate.executors import FunctionExecutor
@@ -35,15 +37,20 @@ def _async(lanes: int, **pipeline: Any) -> GepaSettings:
     return replace(classic, pipeline=Pipeline(lanes=lanes, **pipeline))
 
 
+# What a job document gets that names a budget and 32 rollouts at once, and says not a word about the search.
+DEFAULT = settings_of(GEPAConfig.model_validate({"rollout": {"max_concurrent": 32}}), None, capped=True)
+
 MODES: dict[str, GepaSettings] = {
     "classic": GepaSettings.classic(),
     "classic8": GepaSettings.classic(minibatch_size=8),
     "classic16": GepaSettings.classic(minibatch_size=16),
-    "default": GepaSettings(),
+    "default": DEFAULT,
+    "population": GepaSettings(),
     **{f"async{lanes}": _async(lanes) for lanes in (1, 2, 4, 8)},
     "async1-16": replace(_async(1), minibatch_size=16),
     "guards": _async(4, guards=16),
     "accept": _async(4, staleness=Staleness.ACCEPT),
+    "drop": _async(4, staleness=Staleness.DROP),
     "no-panel": _async(4, panel=0),
     "validate-all": _async(4, validate_every=1, validation_share=1.0),
     "no-plateau": _async(4, plateau=1_000_000),
@@ -81,12 +88,14 @@ def run(
         progress = _Progress(side)
         watch = Watch(progress.decided, progress.live.append)
         runner = Runner(store, run_id, job, FunctionExecutor(side.score), proposer, watch)
-        began = time.perf_counter()
+        if not sleep:
+            runner.clock = lambda: 0.0  # a hiccup of the machine is no latency of the world
         best = asyncio.run(runner.run())
-        wall = time.perf_counter() - began
+        wall = progress.seconds()
     progress.reached(best.components)
     drawn = len(progress.live[0].ledger.drawn)
-    return Result(dict(best.components), tuple(progress.curve), side.calls, drawn, wall)
+    means = tuple(progress.means)
+    return Result(dict(best.components), tuple(progress.curve), side.calls, drawn, wall, means)
 
 
 class _Evaluator:
@@ -141,16 +150,23 @@ async def _called(threads: ThreadPoolExecutor | None, function: Callable[..., An
 
 @dataclass(slots=True)
 class _Progress:
-    """Who was the incumbent when, from the decisions of the run."""
+    """Who was the incumbent when, and every full evaluation, from the decisions of the run."""
 
     side: _Evaluator
+    began: float = field(default_factory=time.perf_counter)
     live: list[Live] = field(default_factory=list)
-    curve: list[tuple[int, Texts]] = field(default_factory=list)
+    curve: list[Incumbent] = field(default_factory=list)
+    means: list[tuple[Texts, float]] = field(default_factory=list)
+
+    def seconds(self) -> float:
+        return time.perf_counter() - self.began
 
     def decided(self, decision: events.Decision) -> None:
-        if isinstance(decision, events.CandidateAdmitted) and decision.best:
-            self.reached(decision.components)
+        if isinstance(decision, events.CandidateAdmitted):
+            self.means.append((decision.components, decision.mean))
+            if decision.best:
+                self.reached(decision.components)
 
     def reached(self, components: Texts) -> None:
-        if not self.curve or self.curve[-1][1] != components:
-            self.curve.append((self.side.calls, dict(components)))
+        if not self.curve or self.curve[-1].texts != components:
+            self.curve.append(Incumbent(self.side.calls, self.seconds(), dict(components)))

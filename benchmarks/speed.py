@@ -1,10 +1,11 @@
-"""What the engine costs: overhead over HTTP, growth with candidates, memory.
+"""What the engine costs: overhead over HTTP, growth with candidates, memory, wall clock of a whole search.
 
-    python benchmarks/speed.py [--repeat 3] [small client scale memory]
+    python benchmarks/speed.py [--repeat N] [small client scale memory]
+    python benchmarks/speed.py [--repeat N] [--landscape rules] [--ours default] wall
 
-Each part prints medians, with the ratio to what it is measured against in the same run, and keeps them in
-`benchmarks/results/speed.json`. `scale` needs gepa (`pip install gepa==0.1.4`). Rollouts go to a container in
-a process of its own; everything of ours is on disk.
+Each part prints medians, with the ratio to what it is measured against in the same run, and keeps every run
+in `benchmarks/results/speed.json`. `scale` and `wall` need gepa (`pip install gepa==0.1.4`); `wall` runs only
+when named. `small` and `client` ask a container in a process of its own. All of ours but `wall` is on disk.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import itertools
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -20,49 +23,45 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import itertools
-
-import aiohttp
-
+from benchmarks import wall
+from benchmarks.speed_client import IN_FLIGHT, SEED, ask, bodies, examples
 from paretune.algorithms.settings import GepaSettings, Pipeline
 from paretune.container.client import ContainerClient
-from paretune.container.messages import build_request
 from paretune.core.budget import Limits
-from paretune.core.candidate import Candidate
-from paretune.core.example import Example, Split, Splits
-from paretune.core.rollout import Answer, Identity, RolloutRequest
+from paretune.core.example import Split, Splits
+from paretune.core.rollout import Answer, Identity
 from paretune.engine.job import Job
 from paretune.engine.run import Runner
 from paretune.evaluate.evaluator import QueueSettings
-from paretune.evaluate.executors import ContainerExecutor, Dispatch, Executor, FunctionExecutor
+from paretune.evaluate.executors import ContainerExecutor, Executor, FunctionExecutor
 from paretune.propose.base import Packet, Proposal
 from paretune.store import Run, SqlStore, new_run_id
 
 Figures = dict[str, float]
-SEED = Candidate({"text": "Answer."})
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(slots=True)
 class Appender:
-    """A proposer that takes no time: one more line."""
+    """A proposer that takes no time: one more line, in the proposal of that number a better one."""
 
     identity: str = "appender"
+    better: int = 0
     count: int = 0
 
     async def propose(self, packet: Packet) -> Proposal:
         self.count += 1
-        text = packet.parent.components["text"]
-        return Proposal({"text": f"{text}\nLine {self.count}."})
-
-
-def examples(split: Split, count: int, first: int = 0) -> tuple[Example, ...]:
-    return tuple(Example(str(n), split, {"seed": n}) for n in range(first, first + count))
+        text, line = (
+            packet.parent.components["text"],
+            "A better line" if self.count == self.better else "Line",
+        )
+        return Proposal({"text": f"{text}\n{line} {self.count}."})
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +112,18 @@ def job_of(splits: Splits, settings: GepaSettings, budget: int | None, concurren
 @contextlib.contextmanager
 def container(pause: float) -> Iterator[str]:
     """The address of a container whose rollouts take so many seconds."""
-    command = [sys.executable, "-m", "benchmarks.speed_container", str(pause)]
-    root = Path(__file__).parents[1]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as process:
+    with _module("speed_container", str(pause)) as process:
         assert process.stdout is not None
+        yield process.stdout.readline().strip()
+
+
+@contextlib.contextmanager
+def _module(name: str, argument: str) -> Iterator[subprocess.Popen[str]]:
+    """This benchmark's module as a process, killed at the end."""
+    command = [sys.executable, "-m", f"benchmarks.{name}", argument]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         try:
-            yield process.stdout.readline().strip()
+            yield process
         finally:
             process.kill()
 
@@ -135,36 +140,46 @@ def _over_http(url: str) -> ContainerExecutor:
     return ContainerExecutor(ContainerClient(url))
 
 
-async def _bare(url: str, count: int, in_flight: int) -> None:
-    """The same client library, the same requests, nothing around them."""
-    client = ContainerClient(url)
-    executor = ContainerExecutor(client)
-    calls = [
-        executor.call(Dispatch(RolloutRequest(SEED, example), f"ro_{example.id}", "bare"))
-        for example in examples(Split.PARETO, count)
-    ]
-    bodies = iter([json.dumps(build_request(call)).encode() for call in calls])
-    headers = {"Content-Type": "application/json"}
+def _bare(url: str, count: int) -> tuple[float, float]:
+    """Seconds of wall clock and of our CPU that so many requests take without anything around them."""
+    requests = bodies(url, count)
+    cpu = time.process_time()
+    asyncio.run(ask(url, requests))
+    return seen(url)["seconds"], time.process_time() - cpu
 
-    async def one_after_the_other(session: aiohttp.ClientSession) -> None:
-        for body in bodies:
-            async with session.post(f"{url}/rollout", data=body, headers=headers) as response:
-                json.loads(await response.read())
 
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        await asyncio.gather(*(one_after_the_other(session) for _ in range(in_flight)))
+def _ceiling(url: str) -> Figures:
+    """What the container serves at most: to several bare clients, each a process, and by its own CPU time.
+
+    On few cores the clients take the container's time, and one of them alone may get more out of it.
+    """
+    count = max(2, min(4, (os.cpu_count() or 1) - 1))
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            stack.enter_context(_module("speed_client", url))
+        time.sleep(2.0)
+        seen(url)
+        time.sleep(1.5)
+        told = seen(url)
+    return {
+        f"container_per_second_to_{count}_clients": told["rollouts"] / told["seconds"],
+        "container_per_second_of_its_cpu": told["rollouts"] / told["cpu"],
+    }
 
 
 # -- parts ------------------------------------------------------------------------------------------
 
 
 def small() -> Figures:
-    """96 rollouts of 50 ms, 10 in flight: 16 pareto, 16 held out, minibatch 8, two generations of two."""
+    """96 rollouts of 50 ms, 10 in flight: 16 pareto, 16 held out, minibatch 8, two generations of two.
+
+    The seed on 16 pareto and, in two minibatches, on all 16 reflect examples; four children of it on a
+    minibatch each, of which the last passes and is evaluated in full; then seed and best on 8 test examples.
+    """
     splits = Splits(
-        examples(Split.REFLECT, 32),
+        examples(Split.REFLECT, 16),
         examples(Split.PARETO, 16, 100),
-        examples(Split.SELECT, 0),
-        examples(Split.TEST, 16, 200),
+        test=examples(Split.TEST, 8, 200),
     )
     settings = GepaSettings(
         minibatch_size=8, initial_size=1, generations=2, children_per_generation=2, crossover_rate=0.0
@@ -173,32 +188,34 @@ def small() -> Figures:
     with container(0.05) as url:
         for name, lanes in (("sync", 0), ("async", 2)):
             job = job_of(splits, replace(settings, pipeline=Pipeline(lanes=lanes, panel=0)), 96, 10)
-            carry(job, _over_http(url))
+            carry(job, _over_http(url), Appender(better=4))
             told = seen(url)
-            found |= {f"{name}_rollouts": told["rollouts"], f"{name}_seconds": told["seconds"]}
+            assert told["rollouts"] == 96, f"{name}: {told['rollouts']} rollouts"
+            found[f"{name}_seconds"] = told["seconds"]
     found["floor_seconds"] = 96 * 0.05 / 10
     return found
 
 
 def client() -> Figures:
-    """2,000 rollouts of 50 ms and 5,000 instant ones, 32 in flight, against the bare client."""
+    """2,000 rollouts of 50 ms and 5,000 instant ones, 32 in flight, between two runs of the bare client."""
     found: Figures = {}
     for name, pause, count in (("50ms", 0.05, 2_000), ("instant", 0.0, 5_000)):
         splits = Splits(examples(Split.REFLECT, 1, count), examples(Split.PARETO, count))
-        job = job_of(splits, GepaSettings.classic(), None, 32, steps=0)
+        job = job_of(splits, GepaSettings.classic(), None, IN_FLIGHT, steps=0)
         with container(pause) as url:
-            cpu = time.process_time()
-            asyncio.run(_bare(url, count, 32))
-            bare_cpu = time.process_time() - cpu
-            bare = seen(url)["seconds"]
+            before = _bare(url, count)
             cost = carry(job, _over_http(url))
             ours = seen(url)["seconds"]
+            after = _bare(url, count)
+            if not pause:
+                found |= _ceiling(url)
+        bare, bare_cpu = (statistics.mean(pair) for pair in zip(before, after, strict=True))
         found |= {
-            f"{name}_bare_seconds": bare,
-            f"{name}_ours_seconds": ours,
-            f"{name}_time_ratio": ours / bare,
             f"{name}_bare_per_second": count / bare,
             f"{name}_ours_per_second": count / ours,
+            f"{name}_ours_share_of_bare": bare / ours,
+            f"{name}_time_ratio": ours / bare,
+            f"{name}_bare_cpu_ms_per_request": 1000 * bare_cpu / count,
             f"{name}_our_cpu_ms_beyond_the_client": 1000 * (cost.cpu - bare_cpu) / cost.rollouts,
             f"{name}_disk_kb_per_rollout": cost.disk / cost.rollouts / 1024,
         }
@@ -309,21 +326,45 @@ def _resident() -> int:
 PARTS = {"small": small, "client": client, "scale": scale, "memory": memory}
 
 
+def _measured(name: str, repeat: int) -> dict[str, Any]:
+    """The part so many times, printed; every run and the medians."""
+    runs = [PARTS[name]() for _ in range(repeat)]
+    medians = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+    print(f"{name}: {(PARTS[name].__doc__ or '').splitlines()[0]} Median of {repeat}.")
+    for key, value in medians.items():
+        print(f"  {key.replace('_', ' '):45} {value:10.3f}")
+    return {"medians": medians, "runs": runs}
+
+
+def _walls(landscape: str, modes: str, worlds: int) -> dict[str, Any]:
+    """The part `wall` on so many worlds."""
+    timed: list[wall.Timed] = []
+    for seed in range(worlds):
+        for run in wall.Course(landscape, seed).runs(filter(None, modes.split(","))):
+            timed.append(run)
+            told = f"world {seed}, {run.name}, {run.in_flight} in flight"
+            print(f"{told}: {run.wall:.1f} s, validation {run.validation:.3f}", file=sys.stderr)
+    rows = wall.medians(timed)
+    print(f"wall: {Path(landscape).stem}, {wall.BUDGET:,} rollouts that sleep. Medians of {worlds} worlds.\n")
+    print(wall.table(rows))
+    return {"landscape": landscape, "medians": rows, "runs": [asdict(run) for run in timed]}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("parts", nargs="*", help=", ".join(PARTS))
-    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("parts", nargs="*", help=", ".join([*PARTS, "wall"]))
+    parser.add_argument("--repeat", type=int, help="3, for `wall` 5; `scale` and `memory` run once")
+    parser.add_argument("--landscape", default="rules", help="of `wall`: a name, or a Python file")
+    parser.add_argument("--ours", default="default", help="of `wall`: modes of benchmarks/ours.py")
     asked = parser.parse_args()
-    results: dict[str, dict[str, float]] = {}
+    results: dict[str, Any] = {}
     for name in asked.parts or PARTS:
-        repeat = 1 if name in ("memory", "scale") else asked.repeat
-        runs = [PARTS[name]() for _ in range(repeat)]
-        results[name] = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-        print(f"{name}: {(PARTS[name].__doc__ or '').splitlines()[0]} Median of {repeat}.")
-        for key, value in results[name].items():
-            print(f"  {key.replace('_', ' '):45} {value:10.3f}")
+        if name == "wall":
+            results[name] = _walls(asked.landscape, asked.ours, asked.repeat or 5)
+        else:
+            results[name] = _measured(name, 1 if name in ("memory", "scale") else asked.repeat or 3)
     folder = Path(__file__).parent / "results"
     folder.mkdir(exist_ok=True)
     (folder / "speed.json").write_text(json.dumps(results, indent=2) + "\n")

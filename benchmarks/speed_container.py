@@ -1,13 +1,13 @@
 """`python -m benchmarks.speed_container SECONDS`: a task container with nothing in it.
 
-A rollout takes so many seconds and gives a reward that follows from its text and seed. `GET /seen` tells how
-many there were and the time from the first request to the last answer; `DELETE /seen` forgets them.
+A rollout takes so many seconds. Its reward follows from its seed and is never perfect; a text that says
+"better" gets half a point more. `GET /seen` tells how many rollouts there were, the time from the first
+request to the last answer and this process's CPU seconds; `DELETE /seen` forgets them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import sys
 import time
 
@@ -16,24 +16,26 @@ from aiohttp import web
 
 def application(pause: float) -> web.Application:
     seen: list[float] = []
+    cpu = time.process_time()
 
     async def rollout(request: web.Request) -> web.Response:
         began = time.perf_counter()
         body = await request.json()
         if pause:
             await asyncio.sleep(pause)
-        asked = f"{body['candidate']}/{body['env']['seed']}".encode()
-        reward = float(hashlib.blake2b(asked, digest_size=1).digest()[0] < 128)
+        reward = body["env"]["seed"] % 4 / 8 + ("better" in body["candidate"]["text"]) / 2
         seen.extend((began, time.perf_counter()))
         return web.json_response(
             {"rollout_id": body["rollout_id"], "reward_info": {"outcome_reward": reward}}
         )
 
     async def told(request: web.Request) -> web.Response:
+        nonlocal cpu
         span = max(seen) - min(seen) if seen else 0.0
-        answer = {"rollouts": len(seen) // 2, "seconds": span}
+        answer = {"rollouts": len(seen) // 2, "seconds": span, "cpu": time.process_time() - cpu}
         if request.method == "DELETE":
             seen.clear()
+            cpu = time.process_time()
         return web.json_response(answer)
 
     app = web.Application()

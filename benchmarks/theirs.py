@@ -12,7 +12,7 @@ from gepa.api import optimize
 from gepa.core.adapter import EvaluationBatch
 from gepa.strategies.proposal_sampling import IndependentSampling, PxNSampling
 
-from benchmarks.result import Result
+from benchmarks.result import Incumbent, Result
 
 FORMS: dict[str, Mapping[str, Any]] = {
     "default": {},
@@ -36,7 +36,6 @@ def run(
     seed: int = 0,
 ) -> Result:
     """One run. gepa looks at its budget between iterations only, so `calls` may pass `budget`."""
-    began = time.perf_counter()
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(concurrency)) if sleep else None
         adapter = _Adapter(world, pool)
@@ -46,7 +45,7 @@ def run(
             trainset=world.train,
             valset=world.val,
             adapter=adapter,
-            reflection_lm=reflection_lm,
+            reflection_lm=_Model(reflection_lm, at_once=sleep),
             max_metric_calls=budget,
             logger=_Silence(),
             callbacks=[progress],
@@ -54,7 +53,7 @@ def run(
             **{name: value() if callable(value) else value for name, value in form.items()},
         )
     best = dict(found.best_candidate)
-    wall = time.perf_counter() - began
+    wall = progress.seconds()
     return Result(best, tuple(progress.curve), adapter.calls, int(found.total_metric_calls or 0), wall)
 
 
@@ -107,16 +106,37 @@ class _Adapter:
         return dict.fromkeys(components, records)
 
 
+class _Model:
+    """The reflection model as gepa asks it best: the proposals of one iteration all at once."""
+
+    def __init__(self, lm: Callable[[Any], str], at_once: bool) -> None:
+        self._lm = lm
+        self._at_once = at_once
+
+    def __call__(self, prompt: Any) -> str:
+        return self._lm(prompt)
+
+    def batch_complete(self, messages_list: Sequence[Any]) -> list[str]:
+        if not self._at_once:
+            return [self._lm(messages) for messages in messages_list]
+        with ThreadPoolExecutor(max(1, len(messages_list))) as threads:
+            return list(threads.map(self._lm, messages_list))
+
+
 class _Progress:
-    """The curve: (rollouts so far, texts) whenever another candidate is the best on validation."""
+    """The curve: another incumbent whenever another candidate is the best on validation."""
 
     def __init__(self, adapter: _Adapter) -> None:
         self._adapter = adapter
-        self.curve: list[tuple[int, dict[str, str]]] = []
+        self._began = time.perf_counter()
+        self.curve: list[Incumbent] = []
+
+    def seconds(self) -> float:
+        return time.perf_counter() - self._began
 
     def on_valset_evaluated(self, event: Mapping[str, Any]) -> None:
         if event["is_best_program"]:
-            self.curve.append((self._adapter.calls, dict(event["candidate"])))
+            self.curve.append(Incumbent(self._adapter.calls, self.seconds(), dict(event["candidate"])))
 
 
 class _Silence:

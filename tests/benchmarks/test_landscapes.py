@@ -164,9 +164,11 @@ def test_our_driver_counts_what_it_asks(name: str) -> None:
     settings = GepaSettings.classic()
     found = ours.run(world, landscape.ReflectionLM(world, sleep=False), settings, budget=200)
     assert found.calls == found.ledger == world.log.rollouts <= 200
-    assert found.curve[0] == (20, world.seed_candidate())
-    assert found.curve[-1][1] == found.best
-    assert [made for made, _ in found.curve] == sorted(made for made, _ in found.curve)
+    first, last = found.curve[0], found.curve[-1]
+    assert (first.rollouts, first.texts) == (20, world.seed_candidate())
+    assert last.texts == found.best
+    assert 0 < first.seconds <= last.seconds
+    assert [point.rollouts for point in found.curve] == sorted(point.rollouts for point in found.curve)
 
 
 def _share_of_differences(one: Sequence[float], other: Sequence[float]) -> float:

@@ -23,7 +23,7 @@ from paretune.engine.run import Runner
 from paretune.evaluate.evaluator import QueueSettings
 from paretune.evaluate.executors import ContainerExecutor
 from paretune.store import Fact, SqlStore, StoredDecision, Write
-from support.runs import CASES, Case
+from support.runs import CASES, Case, stands_still
 
 BUDGET = 260
 
@@ -97,7 +97,8 @@ class MortalStore(SqlStore):
 async def main(place: str, run_id: str, url: str, chosen: Case, plan: Plan) -> None:
     store = MortalStore(Path(place), run_id, plan)
     async with ContainerClient(url) as client:
-        runner = Runner(store, run_id, tasks(chosen.job()), ContainerExecutor(client), chosen.proposer())
+        job, executor = tasks(chosen.job()), ContainerExecutor(client)
+        runner = Runner(store, run_id, job, executor, chosen.proposer(), clock=stands_still)
         print("ready", flush=True)
         await runner.run()
     store.close()

@@ -17,14 +17,27 @@ LOWEST = float("-inf")
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A finalist and its rewards on pareto examples; none if it was not fully evaluated."""
+    """A finalist and its rewards on pareto examples; none if it was not fully evaluated.
+
+    `measured` are all rewards that it was validated on, where that is more than the pareto examples.
+    """
 
     candidate: Candidate
     rewards: Mapping[ExampleId, float] = field(default_factory=dict)
+    measured: Mapping[ExampleId, float] = field(default_factory=dict)
 
     @property
     def pareto_mean(self) -> float | None:
-        return sum(self.rewards.values()) / len(self.rewards) if self.rewards else None
+        return _mean(self.rewards) if self.rewards else None
+
+    @property
+    def known(self) -> Mapping[ExampleId, float]:
+        """What the choice is made by where there is no selection split."""
+        return self.measured or self.rewards
+
+    @property
+    def mean(self) -> float:
+        return _mean(self.known) if self.known else LOWEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +50,7 @@ class Finish:
     ledger: Ledger
 
     async def best(self, contenders: Sequence[Contender], finalists: int) -> Candidate:
-        """The winner on the selection split, or on the pareto examples when there is no such split.
+        """The winner on the selection split, or on all that the finalists were validated on without one.
 
         Means are over the examples that all finalists were scored on. `contenders` come best first,
         the seed among them. Ties go to the better pareto mean, then to the earlier contender.
@@ -50,8 +63,10 @@ class Finish:
             rewards = {c.candidate.id: await self._rewards(c.candidate, self.splits.select) for c in finals}
         else:
             chosen_on, others = "pareto", [c for c in others if c.rewards]
+            if any(c.measured for c in others):
+                chosen_on = "pareto+panel"
             finals = [c for c in contenders if c is seed or c in others[:finalists]]
-            rewards = {c.candidate.id: dict(c.rewards) for c in finals}
+            rewards = {c.candidate.id: dict(c.known) for c in finals}
         means = means_over_shared(rewards)
         pareto = {c.candidate.id: c.pareto_mean for c in finals if c.pareto_mean is not None}
         order = [c.candidate for c in finals]
@@ -83,6 +98,10 @@ class Finish:
 
     async def _rewards(self, candidate: Candidate, examples: tuple[Example, ...]) -> dict[ExampleId, float]:
         return scores(await self.evaluate.evaluate([RolloutRequest(candidate, e) for e in examples]))
+
+
+def _mean(rewards: Mapping[ExampleId, float]) -> float:
+    return sum(rewards.values()) / len(rewards)
 
 
 def means_over_shared(

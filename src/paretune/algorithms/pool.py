@@ -87,17 +87,17 @@ class Pool:
         """By the mean over the examples that both were scored on."""
         new, best = self.members[candidate].rewards, self.members[self.best].rewards
         shared = [example for example in new if example in best]
-        if not self._scored_enough(candidate) or not shared:
+        if not self.scored_enough(candidate) or not shared:
             return False
         difference = math.fsum(new[e] for e in shared) - math.fsum(best[e] for e in shared)
         return difference / len(shared) > ROUNDING
 
-    def _scored_enough(self, candidate: CandidateId) -> bool:
+    def scored_enough(self, candidate: CandidateId) -> bool:
         return 2 * len(self.members[candidate].rewards) >= self.examples
 
     def ranked(self) -> list[Member]:
         """The best, then the other members by mean; the earlier one wins a tie."""
         return sorted(
             self.members.values(),
-            key=lambda m: (m.candidate.id != self.best, not self._scored_enough(m.candidate.id), -m.mean),
+            key=lambda m: (m.candidate.id != self.best, not self.scored_enough(m.candidate.id), -m.mean),
         )

@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from paretune.algorithms.finish import Contender
 from paretune.algorithms.merge import Merge, Merger, gate_examples
 from paretune.algorithms.notebook import Notebook
 from paretune.algorithms.pool import Pool
@@ -132,20 +133,28 @@ class Search:
             draw=f"{self.settings.seed}/{step}",
         )
 
-    async def guarded(self, step: int, packet: Packet, drafted: Drafted) -> Proposal | None:
-        """The proposal with all components filled in, if the guards let it pass."""
+    async def guarded(self, step: int, packet: Packet, drafted: Drafted, number: int = 0) -> Proposal | None:
+        """The proposal with all components filled in, if the guards let it pass.
+
+        `number` counts the times that this step asked the proposer.
+        """
         result = drafted.result
         try:
             if isinstance(result, Rejected):
                 raise result
             components = check(result, packet, known=self.known, training=self.notes.all())
         except Rejected as rejection:
-            await self.turned_down(step, packet.parent.id, rejection, result)
+            await self.turned_down(step, packet.parent.id, rejection, result, number)
             return None
         return Proposal(components, result.rationale, result.demonstrations)
 
     async def turned_down(
-        self, step: int, parent: CandidateId, rejection: Rejected, result: Proposal | Rejected
+        self,
+        step: int,
+        parent: CandidateId,
+        rejection: Rejected,
+        result: Proposal | Rejected,
+        number: int = 0,
     ) -> None:
         """On record, and remembered for the next proposal from this parent."""
         texts = dict(result.components) if isinstance(result, Proposal) else {}
@@ -156,7 +165,8 @@ class Search:
             detail=rejection.detail,
             components=texts,
         )
-        await self.ports.record.step(f"{step}/rejected", lambda: decision)
+        key = f"{step}/rejected/{number}" if number else f"{step}/rejected"
+        await self.ports.record.step(key, lambda: decision)
         self.remember(parent, Tried(texts, f"{rejection.reason.value}: {rejection.detail}"))
 
     def remember(self, parent: CandidateId, tried: Tried) -> None:
@@ -260,6 +270,11 @@ class Search:
             retired = events.CandidateRetired(step=step, candidate=leaver, cells=wins)
             await self.ports.record.step(f"{step}/retired/{leaver}", lambda: retired)
         return True
+
+    def contenders(self) -> list[Contender]:
+        """Who may be the result, best first: the members, then those put off."""
+        members = [Contender(member.candidate, member.rewards) for member in self.pool.ranked()]
+        return [*members, *map(Contender, self.deferred)]
 
     async def put_off(self, step: int, candidate: Candidate) -> None:
         """It passed its gate, and its full evaluation must wait for budget that may be left at the end."""

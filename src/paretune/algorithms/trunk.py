@@ -14,28 +14,41 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from paretune.algorithms.lanes import Lane, Turns
+from paretune.algorithms.lanes import Lane
+from paretune.algorithms.line import Line
+from paretune.algorithms.mixture import Mixture
+from paretune.algorithms.pace import PROPOSAL
 from paretune.algorithms.pool import Pool
+from paretune.algorithms.ports import Drafted
 from paretune.algorithms.racing import Race
-from paretune.algorithms.search import Search
 from paretune.algorithms.settings import Staleness
-from paretune.algorithms.validation import Incumbent, choose_panel
+from paretune.algorithms.validation import choose_panel
+from paretune.algorithms.width import Width
 from paretune.core import events
 from paretune.core.candidate import Candidate, CandidateId
 from paretune.core.errors import BudgetExceeded
 from paretune.core.example import Example, ExampleId
 from paretune.core.gate import Acceptance, compare
-from paretune.core.rollout import Outcome, scores
+from paretune.core.rollout import scores
 from paretune.core.textmerge import merge_components
-from paretune.evaluate.queue import Priority
 from paretune.propose.base import Packet, Proposal
 from paretune.propose.guards import Reason, Rejected, check
 
-ROLLOUTS, PROPOSAL, VALIDATION = 1, 2, 8
-"""Ticks: how long a batch of rollouts, a proposal and a validation in the background are taken to last."""
-
+MOST_ASKED = 2
+"""An edit that clashes with a head that moved is asked for again, from that head, so often in all."""
 MOST_GATES = 3
-"""A child whose edit clashes with a head that moved must beat that head, in so many gates at most."""
+"""A child that passed, and clashes with a head that moved, must beat that head, in so many gates at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a lane. `off_line`: the parent comes from the frontier and not from the line of heads."""
+
+    lane: Lane
+    number: int
+    examples: tuple[Example, ...]
+    targets: tuple[str, ...]
+    off_line: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,41 +63,42 @@ class Draft:
 
 
 @dataclass(slots=True)
-class Trunk(Search):
-    """One search of several lanes. `head` is what they edit; `over` says why no further step begins."""
+class Trunk(Line):
+    """One search of several lanes; how many there are just now follows from how often their edits clash."""
 
-    turns: Turns = field(default_factory=Turns)
-    head: Candidate = field(init=False)
-    incumbent: Incumbent = field(init=False)
-    over: events.SearchEnded | None = None
-    _panel: tuple[Example, ...] = ()
-    _moves: int = 0
-    _unvalidated: int = 0
-    _validating: bool = False
-    _validated_at: int = 0
+    width: Width = field(init=False)
+    mixture: Mixture = field(init=False)
+    _lanes: int = 0
     _asked: set[tuple[CandidateId, tuple[ExampleId, ...]]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        Line.__post_init__(self)
+        settings = self.settings
+        self.width = Width(settings.pipeline.lanes)
+        self.mixture = Mixture(
+            self.splits.reflect, settings.minibatch_size, settings.perfect, self.draw_minibatch
+        )
 
     async def run(self, seed: Candidate) -> Pool:
         """Evolve from this seed until a stop applies; who is in the pool by then was measured in full."""
-        self.head = seed
-        self.note(seed)
-        self._panel = choose_panel(self.splits, self.settings, self.ports.ledger.limits.rollouts)
-        await self.turns.run(lambda lane: self._begin(lane, seed))
+        self.panel = choose_panel(self.splits, self.settings, self.ports.ledger.limits.rollouts)
+
+        async def first(lane: Lane) -> None:
+            await self.begin(lane, seed)
+            self._start_lanes()
+
+        await self.turns.run(first)
         if self.over is None or self.over.reason not in ("cost_usd", "tokens", "time"):
-            await self.turns.run(self._catch_up)
+            await self.turns.run(self.catch_up)
         return self.pool
 
-    async def _begin(self, lane: Lane, seed: Candidate) -> None:
-        """The seed on all pareto examples; then all lanes start."""
-        outcomes = await self._rollouts(lane, 0, seed, (*self.splits.pareto, *self._panel))
-        await self.admit(0, seed, outcomes[: len(self.splits.pareto)])
-        self.incumbent = Incumbent(seed, scores(outcomes))
-        for _ in range(self.settings.pipeline.lanes):
+    def _start_lanes(self) -> None:
+        while self._lanes < self.width.now:
+            self._lanes += 1
             self.turns.start(self._lane)
-        self._validated_at = len(self.ports.ledger.drawn)
 
     async def _lane(self, lane: Lane) -> None:
-        while self.over is None:
+        while self.over is None and self._lanes <= self.width.now:
             step = self.at + 1
             self.over = await self.ended(step)
             if self.over is None:
@@ -92,63 +106,86 @@ class Trunk(Search):
                 try:
                     await self._step(lane, step)
                 except BudgetExceeded as stop:
-                    if self.over is None:
-                        self.over = await self.end(step, stop.limit, str(stop))
+                    await self.stop(step, stop)
+        self._lanes -= 1
 
     # -- one step ---------------------------------------------------------------------------------
 
-    async def _step(self, lane: Lane, step: int) -> None:
+    async def _step(self, lane: Lane, number: int) -> None:
         """Parent, minibatch, reflection, guards, gate, head."""
         plateau = self.incumbent.idle >= self.settings.pipeline.plateau
-        if plateau and await self._merge(lane, step):
+        if plateau and await self._merge(lane, number):
             return
-        parent = self.known[self.frontier_parent(step)] if plateau else self.head
-        moves, examples = self._moves, self.draw_minibatch()
-        packet = await self._reflected(lane, step, parent, examples)
-        if packet is None:
-            return
-        drafted = await lane.work(self.ports.propose.propose(packet), PROPOSAL)
-        proposal = await self.guarded(step, packet, drafted)
-        if proposal is None:
-            return
-        draft = await self._drafted(step, packet, proposal, None if plateau else moves)
+        parent = self.known[self.frontier_parent(number)] if plateau else self.head
+        targets = self.targets(number, list(parent.components), number - 1)
+        examples = self.draw_minibatch() if plateau else self.mixture.draw(number, rest=self.width.now)
+        step = Step(lane, number, examples, targets, plateau)
+        started = events.StepStarted(
+            step=number,
+            generation=self.schedule.generation(number),
+            parent=parent.id,
+            targets=list(targets),
+            minibatch=[e.id for e in step.examples],
+            lane=lane.number,
+        )
+        await self.ports.record.step(f"{number}/start", lambda: started)
+        draft = await self._draft(step, parent)
         if draft is None:
             return
-        ancestor = parent.id if draft.child.parents[0] != parent.id else ""
-        await self.proposed(
-            step, draft.child, rationale=proposal.rationale, proposal=drafted.key, ancestor=ancestor
-        )
-        if plateau:
-            if await self._passes(lane, step, draft, examples):
-                await self._measure(lane, step, draft.child)
-        else:
-            await self._contend(lane, step, draft, examples)
+        if not plateau:
+            await self._contend(step, draft)
+        elif await self._passes(step, draft):
+            await self.measure(lane, number, draft.child)
 
-    async def _reflected(
-        self, lane: Lane, step: int, parent: Candidate, examples: tuple[Example, ...]
-    ) -> Packet | None:
+    async def _draft(self, step: Step, parent: Candidate) -> Draft | None:
+        """A child that is on record. If its edit clashes with a head that moved, that head is the parent."""
+        for number in range(MOST_ASKED):
+            moves = self.moves
+            packet = await self._reflected(step, parent)
+            if packet is None:
+                return None
+            drafted = await self._drafted(step.lane, packet)
+            proposal = await self.guarded(step.number, packet, drafted, number)
+            if proposal is None:
+                return None
+            try:
+                draft = await self._carried(step, packet, proposal, moves, last=number + 1 == MOST_ASKED)
+            except Rejected as rejection:
+                clash = rejection.reason is Reason.CLASH
+                parent = self.head if clash else parent
+                await self.turned_down(step.number, parent.id, rejection, proposal, number)
+                if clash:
+                    continue
+                return None
+            ancestor = parent.id if draft.child.parents[0] != parent.id else ""
+            await self.proposed(
+                step.number,
+                draft.child,
+                rationale=proposal.rationale,
+                proposal=drafted.key,
+                ancestor=ancestor,
+            )
+            return draft
+        return None
+
+    async def _drafted(self, lane: Lane, packet: Packet) -> Drafted:
+        drafting = self.ports.propose.start(packet)
+        return await lane.work(drafting, lambda: max(PROPOSAL, drafting.seconds()))
+
+    async def _reflected(self, step: Step, parent: Candidate) -> Packet | None:
         """The parent on its minibatch, for the proposer; None if there is nothing to learn from it.
 
         Raises BudgetExceeded unless parent and child both fit.
         """
-        targets = self.targets(step, list(parent.components), step - 1)
-        start = events.StepStarted(
-            step=step,
-            generation=self.schedule.generation(step),
-            parent=parent.id,
-            targets=list(targets),
-            minibatch=[e.id for e in examples],
-            lane=lane.number,
-        )
-        await self.ports.record.step(f"{step}/start", lambda: start)
-        wanted = self.undrawn(parent, examples) + len(examples)
-        if not self._affords(wanted):
-            raise BudgetExceeded("rollouts", wanted + self._kept(), self.ports.ledger.left() or 0)
-        outcomes = await self._rollouts(lane, step, parent, examples)
+        wanted = self.undrawn(parent, step.examples) + len(step.examples)
+        if not self.affords(wanted):
+            raise BudgetExceeded("rollouts", wanted + self.kept(), self.ports.ledger.left() or 0)
+        outcomes = await self.rollouts(step.lane, step.number, parent, step.examples)
+        self.mixture.saw({} if step.off_line else scores(outcomes))
         if nothing := self._nothing_to_learn(parent, scores(outcomes)):
-            await self.skip(step, *nothing)
+            await self.skip(step.number, *nothing)
             return None
-        return self.packet(step, parent, targets, outcomes)
+        return self.packet(step.number, parent, step.targets, outcomes)
 
     def _nothing_to_learn(self, parent: Candidate, before: dict[ExampleId, float]) -> tuple[str, str] | None:
         """Why nothing is asked of the proposer; else the pair of parent and failures is noted as asked."""
@@ -160,52 +197,62 @@ class Trunk(Search):
         self._asked.add((parent.id, failed))
         return None
 
-    async def _drafted(
-        self, step: int, packet: Packet, proposal: Proposal, moves: int | None
-    ) -> Draft | None:
+    async def _carried(
+        self, step: Step, packet: Packet, proposal: Proposal, moves: int, *, last: bool
+    ) -> Draft:
         """The child: the proposal as it is, or its edit carried onto a head that moved meanwhile.
 
-        `moves` is the head's number when the parent was taken, None for a parent off the trunk. An edit
-        that clashes with the head's makes a child that must beat the head itself.
+        `moves` is the head's number when the parent was taken. The `last` edit that clashes makes a child
+        that must beat the head itself. Raises Rejected.
         """
         parent, pipeline = packet.parent, self.settings.pipeline
-        generation = self.schedule.generation(step)
+        generation = self.schedule.generation(step.number)
         child = Candidate(proposal.components, (parent.id,), generation, "mutation")
-        if moves is None or self.head.id == parent.id or pipeline.staleness is Staleness.ACCEPT:
+        if step.off_line or self.head.id == parent.id or pipeline.staleness is Staleness.ACCEPT:
             return Draft(child, parent, parent, packet, proposal)
-        try:
-            if pipeline.staleness is Staleness.DROP:
-                if self._moves - moves > pipeline.oldest:
-                    late = f"the head moved {self._moves - moves} times meanwhile"
-                    raise Rejected(Reason.STALE, late)
-                return Draft(child, parent, parent, packet, proposal)
-            merge = merge_components(parent.components, self.head.components, proposal.components)
-            if merge.components is None:
+        if pipeline.staleness is Staleness.DROP:
+            if self.moves - moves > pipeline.oldest:
+                raise Rejected(Reason.STALE, f"the head moved {self.moves - moves} times meanwhile")
+            return Draft(child, parent, parent, packet, proposal)
+        merge = merge_components(parent.components, self.head.components, proposal.components)
+        await self._count(step, clashed=merge.components is None)
+        if merge.components is None:
+            if last:
                 return Draft(child, self.head, self.head, packet, proposal)
-            proposal = replace(proposal, components=merge.components)
-            texts = self._checked_on_head(proposal, packet)
-        except Rejected as rejection:
-            await self.turned_down(step, parent.id, rejection, proposal)
-            return None
+            told = "not judged: written for an earlier text, and what it changes was changed meanwhile"
+            raise Rejected(Reason.CLASH, told)
+        proposal = replace(proposal, components=merge.components)
+        texts = self._checked_on_head(proposal, packet)
         carried = Candidate(texts, (self.head.id,), generation, "mutation")
         return Draft(carried, parent, self.head, packet, proposal)
 
+    async def _count(self, step: Step, *, clashed: bool) -> None:
+        """Lanes come and go by how often their edits clash."""
+        before, width = self.width.now, self.width
+        if width.count(clashed=clashed) and width.now != before:
+            changed = events.LanesChanged(
+                step=step.number, lanes=width.now, clashed=width.clashed, carried=width.carried
+            )
+            await self.ports.record.step(f"{step.number}/lanes/{self.moves}", lambda: changed)
+            self._start_lanes()
+
     # -- the gate ---------------------------------------------------------------------------------
 
-    async def _contend(self, lane: Lane, step: int, draft: Draft, examples: Sequence[Example]) -> None:
+    async def _contend(self, step: Step, draft: Draft) -> None:
         """Until the child falls, or it (or its edit on a head that moved during the gate) is the head."""
         for number in range(MOST_GATES):
-            if not await self._passes(lane, step, draft, examples, number):
+            if not await self._passes(step, draft, number):
                 return
             if self.head.id == draft.onto.id or self.settings.pipeline.staleness is not Staleness.REPAIR:
-                await self._move(step, draft.child, "accepted")
+                await self.move(step.number, draft.child, "accepted")
                 return
             joined = self._joined(draft)
+            await self._count(step, clashed=joined is None)
             if joined is not None:
-                await self._move(step, joined, "joined")
+                await self.move(step.number, joined, "joined")
                 return
             draft = replace(draft, baseline=self.head, onto=self.head)
-        await self.skip(step, "overtaken", f"the head moved during each of {MOST_GATES} gates")
+        await self.skip(step.number, "overtaken", f"the head moved during each of {MOST_GATES} gates")
 
     def _joined(self, draft: Draft) -> Candidate | None:
         """The passed edit on the present head, ungated; None where the two clash or the guards object."""
@@ -225,20 +272,18 @@ class Trunk(Search):
         on_head = replace(packet, parent=self.head, rejected=())
         return check(proposal, on_head, known=self.known, training=self.notes.all())
 
-    async def _passes(
-        self, lane: Lane, step: int, draft: Draft, examples: Sequence[Example], number: int = 0
-    ) -> bool:
+    async def _passes(self, step: Step, draft: Draft, number: int = 0) -> bool:
         """Child against baseline, on the minibatch and on guards that the baseline is known to pass."""
-        rng = self.stream("gate" if not number else f"gate/{number}", step)
-        if not self._affords(self.undrawn(draft.baseline, examples)):
-            await self.skip(step, "budget", "the gate does not fit")
+        rng = self.stream("gate" if not number else f"gate/{number}", step.number)
+        if not self.affords(self.undrawn(draft.baseline, step.examples)):
+            await self.skip(step.number, "budget", "the gate does not fit")
             return False
-        before = scores(await self._rollouts(lane, step, draft.baseline, examples))
+        before = scores(await self.rollouts(step.lane, step.number, draft.baseline, step.examples))
         perfect, known = self.settings.perfect, self.notes.rewards(draft.baseline.id)
         passed = {e: reward for e, reward in before.items() if reward >= perfect}
         race = Race(
             failed={e: reward for e, reward in before.items() if reward < perfect},
-            passed={**passed, **self._guards(known, examples, rng)},
+            passed={**passed, **self._guards(known, step.examples, rng)},
             share=sum(reward >= perfect for reward in known.values()) / max(1, len(known)),
             chunk=self.settings.minibatch_size,
             rng=rng,
@@ -246,11 +291,13 @@ class Trunk(Search):
         by_id = {e.id: e for e in self.splits.reflect}
         while chunk := race.next():
             asked = [by_id[e] for e in chunk]
-            if not self._affords(self.undrawn(draft.child, asked)):
-                await self.skip(step, "budget", "the gate does not fit")
+            if not self.affords(self.undrawn(draft.child, asked)):
+                await self.skip(step.number, "budget", "the gate does not fit")
                 return False
-            race.scored(scores(await self._rollouts(lane, step, draft.child, asked)))
-        return await self.judged(step, draft.child, race.verdict(), draft.baseline.id, number)
+            race.scored(scores(await self.rollouts(step.lane, step.number, draft.child, asked)))
+        better = await self.judged(step.number, draft.child, race.verdict(), draft.baseline.id, number)
+        self.mixture.saw(race.after if better and not step.off_line else {})
+        return better
 
     def _guards(
         self, known: Mapping[ExampleId, float], beside: Sequence[Example], rng: Random
@@ -260,152 +307,17 @@ class Trunk(Search):
         drawn = rng.sample(list(passed), min(self.settings.pipeline.guards, len(passed)))
         return {e: passed[e] for e in drawn}
 
-    async def _move(self, step: int, head: Candidate, reason: str) -> None:
-        """This is the head now; a validation may be due."""
-        self.head, self._moves = head, self._moves + 1
-        self.note(head)
-        self.schedule.last_better = self.schedule.generation(step)
-        moved = events.HeadMoved(
-            step=step,
-            head=head.id,
-            parents=list(head.parents),
-            generation=head.generation,
-            components=dict(head.components),
-            reason=reason,
-        )
-        await self.ports.record.step(f"{step}/head/{self._moves}", lambda: moved)
-        if reason in ("accepted", "joined"):
-            self._unvalidated += 1
-            await self._validate_if_due(step)
-
-    # -- validation -------------------------------------------------------------------------------
-
-    async def _validate_if_due(self, step: int) -> None:
-        """Start one in the background, of the newest head, one at a time."""
-        head = self.head
-        pipeline, wanted = self.settings.pipeline, self.undrawn(head, self._everything)
-        since = len(self.ports.ledger.drawn) - self._validated_at
-        enough = self._unvalidated >= pipeline.validate_every
-        enough = enough and since * pipeline.validation_share >= wanted * (1 - pipeline.validation_share)
-        if self._validating or not enough or head.id in self.pool.members:
-            return
-        if self._affords(wanted):
-            self._validating, self._unvalidated = True, 0
-            self._validated_at = len(self.ports.ledger.drawn) + wanted
-            begun = events.ValidationStarted(step=step, candidate=head.id, panel=len(self._panel))
-            await self.ports.record.step(f"{step}/validation/{head.id}", lambda: begun)
-            self.turns.start(lambda lane: self._validate(lane, step, head))
-
-    async def _validate(self, lane: Lane, step: int, head: Candidate) -> None:
-        try:
-            outcomes = await self._rollouts(lane, step, head, self._everything, VALIDATION)
-        except BudgetExceeded as stop:
-            if self.over is None:
-                self.over = await self.end(step, stop.limit, str(stop))
-            return
-        self._validating = False
-        if await self._admitted(step, head, outcomes):
-            await self._compared(step, head, outcomes)
-        await self._validate_if_due(step)
-
-    @property
-    def _everything(self) -> tuple[Example, ...]:
-        return (*self.splits.pareto, *self._panel)
-
-    async def _admitted(self, step: int, candidate: Candidate, outcomes: list[Outcome]) -> bool:
-        pareto = outcomes[: len(self.splits.pareto)]
-        return candidate.id not in self.pool.members and await self.admit(step, candidate, pareto)
-
-    async def _compared(self, step: int, new: Candidate, outcomes: list[Outcome]) -> bool:
-        """True if the newly validated one is the incumbent now; if clearly worse, its line falls back."""
-        old = self.incumbent.candidate
-        duel = self.incumbent.challenge(new, scores(outcomes))
-        ended = events.ValidationEnded(
-            step=step,
-            candidate=new.id,
-            incumbent=old.id,
-            wins=duel.wins,
-            losses=duel.losses,
-            difference=duel.difference,
-        )
-        await self.ports.record.step(f"{step}/validated/{new.id}", lambda: ended)
-        if duel.clearly_worse and self._descends(self.head, new):
-            await self._move(step, old, "fallback")
-        return duel.won
-
-    def _descends(self, late: Candidate, early: Candidate) -> bool:
-        while late.id != early.id and late.parents:
-            late = self.known[late.parents[0]]
-        return late.id == early.id
-
-    # -- off the trunk ----------------------------------------------------------------------------
-
     async def _merge(self, lane: Lane, step: int) -> bool:
         """With the chance of `crossover_rate`, a child of two frontier members takes this step."""
         merge = self.merge_of_two(step)
         if merge is None:
             return False
         examples, before = self.merge_gate(merge, step)
-        if not self._affords(self.undrawn(merge.child, examples)):
+        if not self.affords(self.undrawn(merge.child, examples)):
             return False
         await self.proposed(step, merge.child, ancestor=merge.ancestor)
-        outcomes = await self._rollouts(lane, step, merge.child, examples)
+        outcomes = await self.rollouts(lane, step, merge.child, examples)
         verdict = compare(before, scores(outcomes), acceptance=Acceptance.EQUAL)
         if await self.judged(step, merge.child, verdict):
-            await self._measure(lane, step, merge.child)
+            await self.measure(lane, step, merge.child)
         return True
-
-    async def _measure(self, lane: Lane, step: int, child: Candidate) -> None:
-        """A child of the frontier is evaluated in full at once; if it wins, it is the head."""
-        if not self._affords(self.undrawn(child, self._everything)):
-            await self.put_off(step, child)
-            return
-        outcomes = await self._rollouts(lane, step, child, self._everything)
-        if await self._admitted(step, child, outcomes) and await self._compared(step, child, outcomes):
-            await self._move(step, child, "won")
-
-    async def _catch_up(self, lane: Lane) -> None:
-        """At the end: the head and those put off get their full evaluation, as far as the budget holds it.
-
-        A head for which it does not is a finalist all the same.
-        """
-        for candidate in (self.head, *self.deferred):
-            if candidate.id in self.pool.members:
-                continue
-            wanted = self.undrawn(candidate, self.splits.pareto) + self.schedule.closing()
-            if not self.ports.ledger.affords((), wanted):
-                if candidate not in self.deferred:
-                    await self.put_off(self.at, candidate)
-                continue
-            outcomes = await self._rollouts(lane, self.at, candidate, self.splits.pareto)
-            if await self._admitted(self.at, candidate, outcomes):
-                await self._compared(self.at, candidate, outcomes)
-        self.deferred = [c for c in self.deferred if c.id not in self.pool.members]
-
-    # -- rollouts and budget ----------------------------------------------------------------------
-
-    def _kept(self) -> int:
-        """Kept for the closing, and where nothing else chooses the best, for the head's validation."""
-        head = 0 if self.splits.select else len(self.splits.pareto)
-        return self.schedule.closing() + head
-
-    def _affords(self, wanted: int) -> bool:
-        return self.ports.ledger.affords((), wanted + self._kept())
-
-    async def _rollouts(
-        self,
-        lane: Lane,
-        step: int,
-        candidate: Candidate,
-        examples: Sequence[Example],
-        ticks: int = ROLLOUTS,
-    ) -> list[Outcome]:
-        """Outcomes, noted in this lane's turn. Raises BudgetExceeded where money ran out, then or now."""
-        requests = self.requests(candidate, examples)
-        priority = Priority.BACKGROUND if ticks == VALIDATION else Priority.GATE
-        outcomes = await lane.work(self.ports.evaluate.start(requests, priority), ticks)
-        money_ended = self.over is not None and self.over.reason in ("cost_usd", "tokens")
-        if money_ended or self.ports.record.ahead(f"{step}/end"):
-            raise BudgetExceeded("cost_usd", 0, 0)
-        self.notes.keep(candidate.id, outcomes)
-        return outcomes

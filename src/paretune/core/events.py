@@ -125,6 +125,17 @@ class HeadMoved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LanesChanged:
+    """So many `lanes` from now on: of `carried` edits onto a head that moved, `clashed` could not be."""
+
+    kind: ClassVar[str] = "lanes_changed"
+    step: int
+    lanes: int
+    clashed: int
+    carried: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationStarted:
     """A head goes to all pareto examples and to the panel, in the background."""
 
@@ -207,6 +218,7 @@ Decision = (
     | GateDecided
     | CandidateAdmitted
     | HeadMoved
+    | LanesChanged
     | ValidationStarted
     | ValidationEnded
     | EvaluationDeferred

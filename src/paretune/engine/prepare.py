@@ -39,8 +39,11 @@ ASSUMED_PROMPT_TOKENS = 4_000
 LEAST_FEEDBACK = 3
 LEAST_MINIBATCH, LEAST_STEPS = 3, 6
 
-MOST_LANES = 2
+MOST_LANES = 4
 """More only if asked for: where edits do not simply add up, late ones cost more than they bring."""
+
+ENDLESS = 1_000_000
+"""Generations of a run that its budget ends."""
 
 GRACE_SECONDS = 5.0
 """The client gives up first, so that its own words are the ones on record."""
@@ -169,24 +172,30 @@ def surface_of(config: PromptLearningConfig, seed: Candidate) -> Surface:
     )
 
 
-def settings_of(gepa: GEPAConfig, target: float | None) -> GepaSettings:
-    """The search settings that the document's keys stand for."""
+def settings_of(gepa: GEPAConfig, target: float | None, *, capped: bool = False) -> GepaSettings:
+    """The search settings that the document's keys stand for.
+
+    Lanes of a run that is `capped` otherwise end by generations or patience only where the document asks for
+    it: a budget is there to be used.
+    """
     seed = gepa.rng_seed or 0
     if gepa.preset == "classic":
         given = gepa.rollout.model_fields_set
         size = gepa.rollout.minibatch_size if "minibatch_size" in given else 3
         return replace(GepaSettings.classic(seed=seed, minibatch_size=size), target=target)
     population, archive = gepa.population, gepa.archive
+    endless = capped and gepa.pipeline.mode == "async"
+    given = population.model_fields_set
     return GepaSettings(
         seed=seed,
         minibatch_size=gepa.rollout.minibatch_size,
         initial_size=population.initial_size,
-        generations=population.num_generations,
+        generations=ENDLESS if endless and "num_generations" not in given else population.num_generations,
         children_per_generation=population.children_per_generation,
         crossover_rate=population.crossover_rate,
         mutation_rate=gepa.mutation.rate,
         pressure=population.selection_pressure,
-        patience=population.patience_generations,
+        patience=0 if endless and "patience_generations" not in given else population.patience_generations,
         archive_size=archive.size,
         epsilon=archive.pareto_eps,
         frontier=FrontierType(gepa.frontier_type),
@@ -200,8 +209,10 @@ def settings_of(gepa: GEPAConfig, target: float | None) -> GepaSettings:
 
 def fitted_settings(config: PromptLearningConfig, splits: Splits) -> GepaSettings:
     """A minibatch that nobody asked for is smaller where the budget would not hold `LEAST_STEPS` steps."""
-    settings = settings_of(config.gepa, config.termination_config.target_reward)
-    budget = limits_of(config).rollouts
+    limits = limits_of(config)
+    capped = limits != Limits()
+    settings = settings_of(config.gepa, config.termination_config.target_reward, capped=capped)
+    budget = limits.rollouts
     if "minibatch_size" in config.gepa.rollout.model_fields_set or budget is None:
         return settings
     left = budget - len(splits.pareto) - kept_rollouts(splits, settings, budget)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from paretune.algorithms.finish import Contender, Finish
+from paretune.algorithms.finish import Finish
 from paretune.algorithms.gepa import Gepa, Ports
 from paretune.algorithms.stops import closing_rollouts
 from paretune.algorithms.trunk import Trunk
@@ -53,7 +53,7 @@ class Runner:
     """Carries one job to its end, from wherever its record stands.
 
     `stop` may be set from a signal handler: the run then rests as after `pause`. `clock` gives the
-    seconds that a time limit is measured in.
+    seconds that all times are measured in.
     """
 
     store: Store
@@ -113,8 +113,16 @@ class Runner:
             health=Health(self.job.tolerance),
             price=lambda: self.job.prices.rollout or 0.0,
             decided=lambda: record.decided,
+            clock=self.clock,
         )
-        proposals = Proposals(book, ledger, self.proposer, price=self._price, decided=lambda: record.decided)
+        proposals = Proposals(
+            book,
+            ledger,
+            self.proposer,
+            price=self._price,
+            decided=lambda: record.decided,
+            clock=self.clock,
+        )
         self.watch.live(Live(ledger, record, evaluator))
         search = asyncio.create_task(self._search(ledger, record, evaluator, proposals))
         watcher = asyncio.create_task(self._wishes(book))
@@ -155,11 +163,9 @@ class Runner:
         search = (Trunk if job.settings.pipeline.lanes else Gepa)(
             job.splits, job.surface, job.settings, ports
         )
-        pool = await search.run(job.seed)
-        contenders = [Contender(member.candidate, member.rewards) for member in pool.ranked()]
-        contenders += [Contender(candidate) for candidate in search.deferred]
+        await search.run(job.seed)
         finish = Finish(job.splits, evaluator, record, ledger)
-        best = await finish.best(contenders, job.settings.finalists)
+        best = await finish.best(search.contenders(), job.settings.finalists)
         test = await finish.report(job.seed, best, job.noise_replicates)
         await record.step("finish", lambda: events.RunFinished(best=best.id, test=test))
         return best

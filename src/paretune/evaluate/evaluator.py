@@ -235,22 +235,22 @@ class Evaluator:
         if isinstance(result, Answer):
             paid = priced(result.usage, usd)
             self._ledger.settle(reservation, "rollout", paid, now - began)
-            return await self._keep(flight, attempt, result, paid, now - flight.began)
+            return await self._keep(flight, attempt, result, paid, flight.since(now))
         self._ledger.give_up(reservation, "rollout", result.kind, usd)
         rest = self._rest(flight, result)
         if rest is not None:
             await self._book.failed(attempt, result)
             return rest
-        return await self._keep_failure(flight, attempt, result, now - flight.began)
+        return await self._keep_failure(flight, attempt, result, flight.since(now))
 
     async def _keep(self, flight: Flight, attempt: str, answer: Answer, paid: Usage, seconds: float) -> Home:
         flight.took = seconds
         rollout = Rollout(flight.key, answer)
         self._observe(rollout)
         fact = rollout_fact(rollout, seconds)
-        # None until the store tells, which is to say that it is the one kept.
-        ours: bool | None = await self._book.done(attempt, fact, paid)  # type: ignore[func-returns-value]
-        if ours is False:  # another run has paid for the same cell meanwhile: what is on record decides
+        if not await self._book.done(
+            attempt, fact, paid
+        ):  # another run has paid for the same cell meanwhile: what is on record decides
             return _home((await self._lookups.facts([flight.id]))[flight.id])
         return Home(kept_outcome(fact, rollout), seconds)
 

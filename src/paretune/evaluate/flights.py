@@ -47,7 +47,11 @@ class Flight:
             return self.home.seconds
         if self.took is not None:
             return self.took
-        return 0.0 if self.began is None else now - self.began
+        return self.since(now)
+
+    def since(self, now: float) -> float:
+        """Since the first call went out, in whole microseconds: where the clock began must not show."""
+        return 0.0 if self.began is None else round(now - self.began, 6)
 
 
 class Work:

@@ -35,6 +35,7 @@ class Reason(StrEnum):
     EMPTY = "empty"
     UNCHANGED = "unchanged"
     STALE = "stale"
+    CLASH = "clash"
     DUPLICATE = "duplicate"
     REPEATED = "repeated"
     PLACEHOLDER_LOST = "placeholder_lost"

@@ -1,0 +1,210 @@
+"""The line of heads that lanes share: who is head, when one is evaluated in full, when it falls back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from paretune.algorithms.finish import Contender
+from paretune.algorithms.lanes import Lane, Turns
+from paretune.algorithms.pace import ROLLOUTS, VALIDATION, Pace
+from paretune.algorithms.search import Search
+from paretune.algorithms.validation import Incumbent
+from paretune.core import events
+from paretune.core.candidate import Candidate, CandidateId
+from paretune.core.errors import BudgetExceeded
+from paretune.core.example import Example, ExampleId
+from paretune.core.rollout import Outcome, scores
+from paretune.evaluate.queue import Priority
+
+
+@dataclass(slots=True)
+class Line(Search):
+    """`head` is what lanes edit, `moves` counts how often another one took its place.
+
+    `incumbent` is the best head that was evaluated in full. `over` says why no further step begins.
+    """
+
+    turns: Turns = field(default_factory=Turns)
+    head: Candidate = field(init=False)
+    incumbent: Incumbent = field(init=False)
+    over: events.SearchEnded | None = None
+    moves: int = 0
+    panel: tuple[Example, ...] = ()
+    pace: Pace = field(init=False)
+    _unvalidated: int = 0
+    _validating: bool = False
+    _validated_at: int = 0
+    _measured: dict[CandidateId, Mapping[ExampleId, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        Search.__post_init__(self)
+        self.pace = Pace(self.settings.pipeline.lanes * self.settings.minibatch_size)
+
+    async def begin(self, lane: Lane, seed: Candidate) -> None:
+        """The seed is head and incumbent, with all pareto examples and the panel."""
+        self.head = seed
+        self.note(seed)
+        outcomes = await self.rollouts(lane, 0, seed, self.everything)
+        await self._admitted(0, seed, outcomes)
+        self.incumbent = Incumbent(seed, scores(outcomes))
+        self._validated_at = len(self.ports.ledger.drawn)
+
+    @property
+    def everything(self) -> tuple[Example, ...]:
+        """What a head is validated on."""
+        return (*self.splits.pareto, *self.panel)
+
+    async def move(self, step: int, head: Candidate, reason: str) -> None:
+        """This is the head now; a validation may be due."""
+        self.head, self.moves = head, self.moves + 1
+        self.note(head)
+        self.schedule.last_better = self.schedule.generation(step)
+        moved = events.HeadMoved(
+            step=step,
+            head=head.id,
+            parents=list(head.parents),
+            generation=head.generation,
+            components=dict(head.components),
+            reason=reason,
+        )
+        await self.ports.record.step(f"{step}/head/{self.moves}", lambda: moved)
+        if reason in ("accepted", "joined"):
+            self._unvalidated += 1
+            await self._validate_if_due(step)
+
+    # -- validation -------------------------------------------------------------------------------
+
+    async def _validate_if_due(self, step: int) -> None:
+        """Start one in the background, of the newest head, one at a time."""
+        head = self.head
+        pipeline, wanted = self.settings.pipeline, self.undrawn(head, self.everything)
+        since = len(self.ports.ledger.drawn) - self._validated_at
+        enough = self._unvalidated >= pipeline.validate_every
+        enough = enough and since * pipeline.validation_share >= wanted * (1 - pipeline.validation_share)
+        if self._validating or not enough or head.id in self.pool.members:
+            return
+        if self.affords(wanted):
+            self._validating, self._unvalidated = True, 0
+            self._validated_at = len(self.ports.ledger.drawn) + wanted
+            begun = events.ValidationStarted(step=step, candidate=head.id, panel=len(self.panel))
+            await self.ports.record.step(f"{step}/validation/{head.id}", lambda: begun)
+            self.turns.start(lambda lane: self._validate(lane, step, head))
+
+    async def _validate(self, lane: Lane, step: int, head: Candidate) -> None:
+        try:
+            outcomes = await self.rollouts(lane, step, head, self.everything, VALIDATION)
+        except BudgetExceeded as stop:
+            await self.stop(step, stop)
+            return
+        self._validating = False
+        if await self._admitted(step, head, outcomes):
+            await self._compared(step, head, outcomes)
+        await self._validate_if_due(step)
+
+    async def measure(self, lane: Lane, step: int, child: Candidate) -> None:
+        """A child from off the line is evaluated in full at once; if it wins, it is the head."""
+        if not self.affords(self.undrawn(child, self.everything)):
+            await self.put_off(step, child)
+            return
+        outcomes = await self.rollouts(lane, step, child, self.everything)
+        if await self._admitted(step, child, outcomes) and await self._compared(step, child, outcomes):
+            await self.move(step, child, "won")
+
+    async def catch_up(self, lane: Lane) -> None:
+        """At the end: the head and those put off get their full evaluation, as far as the budget holds it.
+
+        A head for which it does not is a finalist all the same.
+        """
+        for candidate in (self.head, *self.deferred):
+            if candidate.id in self.pool.members:
+                continue
+            import os
+
+            ex = self.everything if os.environ.get("P") else self.splits.pareto
+            wanted = self.undrawn(candidate, ex) + self.schedule.closing()
+            if not self.ports.ledger.affords((), wanted):
+                if candidate not in self.deferred:
+                    await self.put_off(self.at, candidate)
+                continue
+            import os
+
+            ex = self.everything if os.environ.get("P") else self.splits.pareto
+            outcomes = await self.rollouts(lane, self.at, candidate, ex)
+            if await self._admitted(self.at, candidate, outcomes):
+                await self._compared(self.at, candidate, outcomes)
+        self.deferred = [c for c in self.deferred if c.id not in self.pool.members]
+
+    async def _admitted(self, step: int, candidate: Candidate, outcomes: list[Outcome]) -> bool:
+        pareto = outcomes[: len(self.splits.pareto)]
+        self._measured[candidate.id] = scores(outcomes)
+        return candidate.id not in self.pool.members and await self.admit(step, candidate, pareto)
+
+    async def _compared(self, step: int, new: Candidate, outcomes: list[Outcome]) -> bool:
+        """True if the newly validated one is the incumbent now; if clearly worse, its line falls back."""
+        old = self.incumbent.candidate
+        duel = self.incumbent.challenge(new, scores(outcomes))
+        ended = events.ValidationEnded(
+            step=step,
+            candidate=new.id,
+            incumbent=old.id,
+            wins=duel.wins,
+            losses=duel.losses,
+            difference=duel.difference,
+        )
+        await self.ports.record.step(f"{step}/validated/{new.id}", lambda: ended)
+        if duel.clearly_worse and self._descends(self.head, new):
+            await self.move(step, old, "fallback")
+        return duel.won
+
+    def contenders(self) -> list[Contender]:
+        """Who was validated, by everything that it was validated on; then those put off."""
+        rewards = self._measured
+        members = [Contender(m.candidate, m.rewards, rewards[m.candidate.id]) for m in self.pool.ranked()]
+        members.sort(key=lambda one: (not self.pool.scored_enough(one.candidate.id), -one.mean))
+        return [*members, *map(Contender, self.deferred)]
+
+    def _descends(self, late: Candidate, early: Candidate) -> bool:
+        while late.id != early.id and late.parents:
+            late = self.known[late.parents[0]]
+        return late.id == early.id
+
+    # -- rollouts and budget ----------------------------------------------------------------------
+
+    def kept(self) -> int:
+        """Kept for the closing, and where nothing else chooses the best, for the head's validation."""
+        import os
+
+        ex = self.everything if os.environ.get("P") else self.splits.pareto
+        head = 0 if self.splits.select else len(ex)
+        return self.schedule.closing() + head
+
+    def affords(self, wanted: int) -> bool:
+        return self.ports.ledger.affords((), wanted + self.kept())
+
+    async def stop(self, step: int, stop: BudgetExceeded) -> None:
+        """No further step begins; the first reason counts."""
+        if self.over is None:
+            self.over = await self.end(step, stop.limit, str(stop))
+
+    async def rollouts(
+        self,
+        lane: Lane,
+        step: int,
+        candidate: Candidate,
+        examples: Sequence[Example],
+        least: float = ROLLOUTS,
+    ) -> list[Outcome]:
+        """Outcomes, noted in this lane's turn. Raises BudgetExceeded where money ran out, then or now."""
+        requests = self.requests(candidate, examples)
+        keys = self.ports.evaluate.keys(requests)
+        fresh = set(keys) - self.ports.ledger.drawn
+        priority = Priority.BACKGROUND if least == VALIDATION else Priority.GATE
+        work = self.ports.evaluate.start(requests, priority)
+        outcomes = await lane.work(work, self.pace.begin(self.turns.now, keys, fresh, work, least))
+        self.pace.end(keys)
+        money_ended = self.over is not None and self.over.reason in ("cost_usd", "tokens")
+        if money_ended or self.ports.record.ahead(f"{step}/end"):
+            raise BudgetExceeded("cost_usd", 0, 0)
+        self.notes.keep(candidate.id, outcomes)
+        return outcomes
