@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from paretune.container.deadline import Deadline
 from paretune.core.budget import Ledger
 from paretune.core.canonical import digest
 from paretune.core.errors import AttemptFailed, FailureKind, Paused, RunFailed
@@ -56,6 +57,7 @@ class Evaluator:
         self._executor = executor
         self._identity = identity
         self._settings = queue
+        self._deadline = Deadline(queue.deadline)
         self._health = health or Health()
         self._price = price
         self._decided = decided
@@ -285,13 +287,13 @@ class Evaluator:
 
     async def _call(self, dispatch: Dispatch) -> Answer | AttemptFailed:
         try:
-            async with asyncio.timeout(self._settings.deadline):
+            with self._deadline.running():
                 (answer,) = await self._executor.run([dispatch])
                 return answer
         except AttemptFailed as error:
             return error
         except TimeoutError:
-            return AttemptFailed(FailureKind.TIMEOUT, f"no answer within {self._settings.deadline:g} s")
+            return AttemptFailed(FailureKind.TIMEOUT, f"no answer within {self._deadline.seconds:g} s")
 
 
 def _home(fact: Fact) -> Home:
