@@ -68,7 +68,6 @@ class Evaluator:
         self._flights: dict[str, Flight] = {}
         self._remembered: dict[str, Home] = {}
         self._reused: set[str] = set()
-        self._names = "ro_" + digest(book.run_id, 16)
 
     @property
     def in_flight(self) -> int:
@@ -175,7 +174,8 @@ class Evaluator:
 
     async def _fly(self, flight: Flight) -> None:
         """Attempts, until an answer or a failure is kept."""
-        dispatch = Dispatch(flight.request, f"{self._names}_{flight.id}", self._book.run_id)
+        run = self._book.run_id
+        dispatch = Dispatch(flight.request, "ro_" + digest([run, flight.id], 32), run)
         try:
             end = await self._attempt(flight, dispatch)
             while not isinstance(end, Home):
