@@ -221,6 +221,16 @@ async def test_lookups_go_in_groups_and_what_was_seen_lately_needs_none() -> Non
         assert len(it.far.order) == 60
 
 
+async def test_a_fact_that_cannot_be_read_is_an_error_for_who_asks_and_holds_up_nobody() -> None:
+    (key,) = ids(requests(1))
+    async with room() as it:
+        it.store.commit(RUN, [Fact(key, "rollout", {"version": 99}, paid_by=RUN)])
+        with pytest.raises(ValueError, match="version 99"):
+            await it.evaluator.evaluate(requests(1, 2))
+        (found,) = await it.clock.carry(it.evaluator.evaluate(requests(2)))
+        assert isinstance(found, Rollout)
+
+
 async def test_memory_is_bounded_keeps_what_is_asked_for_and_books_nothing_twice() -> None:
     store, theirs, favourite = LookedAt(), requests(1, 2, 3), requests("favourite")
     async with room(store=store, run_id="run_2") as other:

@@ -142,7 +142,9 @@ class Evaluator:
         """Land those that are known, line up the others."""
         try:
             facts = await self._lookups.facts([flight.id for flight in flights])
-            await self._take_over([facts[flight.id] for flight in flights if flight.id in facts])
+            known = [facts[flight.id] for flight in flights if flight.id in facts]
+            homes = {fact.key: _home(fact) for fact in known}
+            await self._take_over(known)
         except BaseException as error:
             for flight in flights:
                 self._land(flight, error)
@@ -150,8 +152,8 @@ class Evaluator:
                 raise
             return
         for flight in flights:
-            if flight.id in facts:
-                self._land(flight, _home(facts[flight.id]))
+            if flight.id in homes:
+                self._land(flight, homes[flight.id])
             else:
                 self._queue.join(flight.ticket, partial(self._take_off, flight))
 
