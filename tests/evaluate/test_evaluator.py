@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -220,6 +221,16 @@ async def test_lookups_go_in_groups_and_what_was_seen_lately_needs_none() -> Non
         assert len(it.far.order) == 60
 
 
+async def test_a_fact_that_cannot_be_read_is_an_error_for_who_asks_and_holds_up_nobody() -> None:
+    (key,) = ids(requests(1))
+    async with room() as it:
+        it.store.commit(RUN, [Fact(key, "rollout", {"version": 99}, paid_by=RUN)])
+        with pytest.raises(ValueError, match="version 99"):
+            await it.evaluator.evaluate(requests(1, 2))
+        (found,) = await it.clock.carry(it.evaluator.evaluate(requests(2)))
+        assert isinstance(found, Rollout)
+
+
 async def test_memory_is_bounded_keeps_what_is_asked_for_and_books_nothing_twice() -> None:
     store, theirs, favourite = LookedAt(), requests(1, 2, 3), requests("favourite")
     async with room(store=store, run_id="run_2") as other:
@@ -413,6 +424,43 @@ async def test_draining_ends_in_time_even_if_a_call_does_not() -> None:
         await it.evaluator.drain(0.02)
         with pytest.raises(Paused):
             await waiter
+
+
+# -- seconds -----------------------------------------------------------------------------------------
+
+
+async def test_work_tells_what_facts_took_retries_and_rests_included_and_never_more_on_the_way() -> None:
+    def script(dispatch: Dispatch, asked: int) -> Answer | AttemptFailed:
+        name = dispatch.request.example.id
+        broken = name == "gone" or (name == "second try" and asked == 1)
+        return failed(FailureKind.SERVER_ERROR) if broken else right(dispatch, asked)
+
+    asked = requests("second try", "gone", "plain")
+    queue = QueueSettings(1, retry=RetryPolicy(attempts=2, base=5.0))
+    async with room(script, queue=queue) as it:
+        work = it.evaluator.start(asked)
+        bounds = [[work.seconds(key) for key in ids(asked)]]
+        while not work.done():
+            await it.clock.advance(0.05)
+            await asyncio.sleep(0.002)
+            bounds.append([work.seconds(key) for key in ids(asked)])
+        found = await work
+        kept = it.store.facts(ids(asked), RUN)
+        took = [kept[key].seconds for key in ids(asked)]
+        assert bounds[0] == [0.0, 0.0, 0.0]
+        for earlier, later in pairwise([*bounds, took]):
+            assert all(a <= b for a, b in zip(earlier, later, strict=True))
+        assert [isinstance(o, Failure) for o in found] == [False, True, False]
+        assert min(took[:2]) >= 0.2
+        assert took[2] == pytest.approx(0.1)
+        again = it.evaluator.start(asked)
+        assert again.done()
+        assert [again.seconds(key) for key in ids(asked)] == took
+    async with room(store=it.store, run_id="run_2") as other:
+        later_run = other.evaluator.start(asked[:1])
+        assert later_run.seconds(ids(asked)[0]) == 0.0
+        await later_run
+        assert later_run.seconds(ids(asked)[0]) == took[0]
 
 
 # -- a view ------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Self
 
 from paretune.container.answers import check_id, has_failed, is_active, read_answer
 from paretune.container.body import json_text, storable
+from paretune.container.deadline import Deadline
 from paretune.container.messages import RolloutCall, build_request
 from paretune.container.wire import DEFAULT_MAX_BYTES, Reply, Timeouts, Wire
 from paretune.core.canonical import JsonValue, digest
@@ -85,6 +86,7 @@ class ContainerClient:
         )
 
         self._meta = min(META_SECONDS, timeouts.total)
+        self._deadline = Deadline(timeouts.total)
 
     async def __aenter__(self) -> Self:
         await self.wire.__aenter__()
@@ -145,10 +147,9 @@ class ContainerClient:
     async def ask(self, rollout_id: str, request: bytes) -> Answer:
         """What `rollout` does, with the body of its request as it goes out."""
         began = time.monotonic()
-        total = self.wire.timeouts.total
         accepted = False
         try:
-            async with asyncio.timeout(total):
+            with self._deadline.running():
                 reply = await self.wire.send("POST", "/rollout", request)
                 body = self.wire.read(reply, "POST /rollout")
                 if answers_later(reply, body):
@@ -157,7 +158,7 @@ class ContainerClient:
         except TimeoutError:
             if accepted:
                 await self._terminate(rollout_id)
-            message = f"rollout {rollout_id} had no answer within {total:g} s"
+            message = f"rollout {rollout_id} had no answer within {self._deadline.seconds:g} s"
             raise AttemptFailed(FailureKind.TIMEOUT, message) from None
         try:
             return read_answer(body, rollout_id, time.monotonic() - began)

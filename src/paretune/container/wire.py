@@ -12,14 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote, urlsplit
 
 import aiohttp
-from multidict import CIMultiDict
-from yarl import URL
 
 from paretune.container.body import NotJson, json_text, parse_json
 from paretune.core.canonical import JsonValue
@@ -31,7 +28,7 @@ UNAUTHORISED_WORDS = re.compile(
     r"unauthori[sz]ed|invalid[ _-]api[ _-]key|missing[ _-]api[ _-]key", re.IGNORECASE
 )
 SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
-JSON = CIMultiDict({"Content-Type": "application/json"})
+JSON = {"Content-Type": "application/json"}
 NO_KEY_CONFIGURED = "missing_environment_api_key"
 
 
@@ -83,11 +80,6 @@ class Secrets:
 
     def appear_in(self, data: bytes) -> bool:
         return any(value.encode() in data for value in self._long)
-
-
-@lru_cache(maxsize=64)
-def _address(url: str) -> URL:
-    return URL(url)
 
 
 def _forms(value: str) -> set[str]:
@@ -175,7 +167,7 @@ class Wire:
         headers = None if data is None else JSON
         try:
             async with self._session.request(
-                method, _address(self.url + path), data=data, headers=headers, allow_redirects=False
+                method, self.url + path, data=data, headers=headers, allow_redirects=False
             ) as response:
                 content = await self._read(response)
                 return Reply(response.status, response.headers, content)

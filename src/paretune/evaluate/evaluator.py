@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from paretune.container.deadline import Deadline
 from paretune.core.budget import Ledger
 from paretune.core.canonical import digest
 from paretune.core.errors import AttemptFailed, FailureKind, Paused, RunFailed
@@ -56,6 +57,7 @@ class Evaluator:
         self._executor = executor
         self._identity = identity
         self._settings = queue
+        self._deadline = Deadline(queue.deadline)
         self._health = health or Health()
         self._price = price
         self._decided = decided
@@ -66,7 +68,6 @@ class Evaluator:
         self._flights: dict[str, Flight] = {}
         self._remembered: dict[str, Home] = {}
         self._reused: set[str] = set()
-        self._names = "ro_" + digest(book.run_id, 16)
 
     @property
     def in_flight(self) -> int:
@@ -141,7 +142,9 @@ class Evaluator:
         """Land those that are known, line up the others."""
         try:
             facts = await self._lookups.facts([flight.id for flight in flights])
-            await self._take_over([facts[flight.id] for flight in flights if flight.id in facts])
+            known = [facts[flight.id] for flight in flights if flight.id in facts]
+            homes = {fact.key: _home(fact) for fact in known}
+            await self._take_over(known)
         except BaseException as error:
             for flight in flights:
                 self._land(flight, error)
@@ -149,8 +152,8 @@ class Evaluator:
                 raise
             return
         for flight in flights:
-            if flight.id in facts:
-                self._land(flight, _home(facts[flight.id]))
+            if flight.id in homes:
+                self._land(flight, homes[flight.id])
             else:
                 self._queue.join(flight.ticket, partial(self._take_off, flight))
 
@@ -173,7 +176,8 @@ class Evaluator:
 
     async def _fly(self, flight: Flight) -> None:
         """Attempts, until an answer or a failure is kept."""
-        dispatch = Dispatch(flight.request, f"{self._names}_{flight.id}", self._book.run_id)
+        run = self._book.run_id
+        dispatch = Dispatch(flight.request, "ro_" + digest([run, flight.id], 32), run)
         try:
             end = await self._attempt(flight, dispatch)
             while not isinstance(end, Home):
@@ -285,13 +289,13 @@ class Evaluator:
 
     async def _call(self, dispatch: Dispatch) -> Answer | AttemptFailed:
         try:
-            async with asyncio.timeout(self._settings.deadline):
+            with self._deadline.running():
                 (answer,) = await self._executor.run([dispatch])
                 return answer
         except AttemptFailed as error:
             return error
         except TimeoutError:
-            return AttemptFailed(FailureKind.TIMEOUT, f"no answer within {self._settings.deadline:g} s")
+            return AttemptFailed(FailureKind.TIMEOUT, f"no answer within {self._deadline.seconds:g} s")
 
 
 def _home(fact: Fact) -> Home:
