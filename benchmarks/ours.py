@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchmarks.result import Result, Texts
-from paretune.algorithms.settings import GepaSettings, Pipeline, Staleness
+from paretune.algorithms.settings import GepaSettings, Pipeline, Rungs, Staleness
 from paretune.core import events
 from paretune.core.budget import Limits
 from paretune.core.candidate import Candidate
@@ -39,6 +39,7 @@ MODES: dict[str, GepaSettings] = {
     "classic": GepaSettings.classic(),
     "classic8": GepaSettings.classic(minibatch_size=8),
     "classic16": GepaSettings.classic(minibatch_size=16),
+    "classic8-rungs": replace(GepaSettings.classic(minibatch_size=8), rungs=Rungs()),
     "default": GepaSettings(),
     **{f"async{lanes}": _async(lanes) for lanes in (1, 2, 4, 8)},
     "async1-16": replace(_async(1), minibatch_size=16),
