@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchmarks.result import Incumbent, Result, Texts
-from paretune.algorithms.settings import GepaSettings, Pipeline, Staleness
+from paretune.algorithms.settings import GepaSettings, Pipeline, Rungs, Staleness
 from paretune.config import GEPAConfig
 from paretune.core import events
 from paretune.core.budget import Limits
@@ -44,6 +44,7 @@ MODES: dict[str, GepaSettings] = {
     "classic": GepaSettings.classic(),
     "classic8": GepaSettings.classic(minibatch_size=8),
     "classic16": GepaSettings.classic(minibatch_size=16),
+    "classic8-rungs": replace(GepaSettings.classic(minibatch_size=8), rungs=Rungs()),
     "default": DEFAULT,
     "population": GepaSettings(),
     **{f"async{lanes}": _async(lanes) for lanes in (1, 2, 4, 8)},

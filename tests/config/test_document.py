@@ -23,6 +23,7 @@ from paretune.config import (
     GEPAPipelineConfig,
     GEPAPopulationConfig,
     GEPARolloutConfig,
+    GEPARungsConfig,
     GEPATokenConfig,
     MessagePatternConfig,
     PromptLearningConfig,
@@ -54,6 +55,7 @@ LEVELS: dict[str, type[Section]] = {
     "gepa.archive": GEPAArchiveConfig,
     "gepa.token": GEPATokenConfig,
     "gepa.pipeline": GEPAPipelineConfig,
+    "gepa.rungs": GEPARungsConfig,
     "gepa.evaluation.seeds": SeedRange,
     "termination_config": TerminationConfig,
     "proposer": ProposerConfig,
@@ -66,7 +68,7 @@ def document(**beside: Any) -> dict[str, Any]:
     """The documented file with every section there is, as a mapping."""
     data = tomllib.loads(DOCUMENTED.read_text())
     inner = data["prompt_learning"]
-    for name in ("mutation", "archive", "token", "pipeline"):
+    for name in ("mutation", "archive", "token", "pipeline", "rungs"):
         inner["gepa"][name] = {}
     inner |= {"termination_config": {}, "proposer": {}, "container": {}}
     inner["task_pools"] = {"reflection": ["a"], "pareto": ["b"]}
@@ -247,6 +249,8 @@ _WRONG: list[tuple[str, str, Any]] = [
     ("gepa.archive", "pareto_eps", 0),
     ("gepa.archive", "feedback_fraction", float("nan")),
     ("gepa.token", "max_spend_usd", float("inf")),
+    ("gepa.rungs", "first", -1),
+    ("gepa.rungs", "level", 0),
     ("gepa.pipeline", "mode", "flash"),
     ("gepa.pipeline", "lanes", 0),
     ("gepa.pipeline", "validation_share", 0),
@@ -371,6 +375,11 @@ def test_classic_decides_alone() -> None:
     classic: dict[str, Any] = {"preset": "classic", "rollout": {"minibatch_size": 4}}
     config = with_gepa(classic)
     assert PromptLearningConfig.from_mapping(config.to_dict()).gepa == config.gepa
-    for more in ({"population": {"initial_size": 3}}, {"perfect_reward": 5.0}, {"archive": {"size": 8}}):
+    for more in (
+        {"population": {"initial_size": 3}},
+        {"perfect_reward": 5.0},
+        {"archive": {"size": 8}},
+        {"rungs": {"first": 8}},
+    ):
         with pytest.raises(Misconfigured, match="preset 'classic' decides"):
             with_gepa(classic | more)

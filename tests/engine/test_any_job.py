@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from paretune.algorithms.settings import GepaSettings, Pipeline, Staleness
+from paretune.algorithms.settings import GepaSettings, Pipeline, Rungs, Staleness
 from paretune.algorithms.stops import closing_rollouts
 from paretune.core.budget import Limits
 from paretune.core.errors import AttemptFailed, FailureKind, RunFailed
@@ -74,6 +74,7 @@ def drawn(name: str) -> tuple[Case, dict[str, Any], RulebookExecutor]:
         merge_gate_size=rng.randint(1, 6),
         target=rng.choice([None, None, 0.9]),
         pipeline=pipeline(dice("pipeline", name)) if "lanes" in name else Pipeline(),
+        rungs=rungs(dice("rungs", name)),
     )
     least = len(splits.pareto) + closing_rollouts(splits)
     money = rng.random() < 0.3
@@ -119,6 +120,10 @@ def pipeline(rng: random.Random) -> Pipeline:
         panel=rng.choice([0, 4, 56]),
         plateau=rng.randint(1, 3),
     )
+
+
+def rungs(rng: random.Random) -> Rungs:
+    return Rungs(rng.choice([0, 1, 1, 2, 4]), rng.choice([0.05, 0.5, 0.99]), rng.choice([0.1, 0.5, 1.0]))
 
 
 def _holds(name: str, folder: Path) -> None:

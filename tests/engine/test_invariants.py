@@ -104,22 +104,28 @@ def test_candidates_are_the_seed_and_whoever_passed_the_gate(name: str, seed: in
     passed = [d for d in view.decisions if isinstance(d, events.GateDecided) and d.passed]
     admitted = [d.candidate for d in view.decisions if isinstance(d, events.CandidateAdmitted)]
     deferred = {d.child for d in view.decisions if isinstance(d, events.EvaluationDeferred)} - set(admitted)
-    assert len(admitted) + len(deferred) == 1 + len(passed)
+    stopped = [d.candidate for d in view.decisions if isinstance(d, events.RungEnded) and d.stopped]
+    assert not set(admitted) & set(stopped)
+    deferred -= set(stopped)
+    assert len(admitted) + len(deferred) + len(stopped) == 1 + len(passed)
     assert len(set(admitted)) == len(admitted)
-    assert result["candidates"] == 1 + result["accepted"] - len(deferred)
+    assert result["candidates"] == 1 + result["accepted"] - len(deferred) - len(stopped)
     assert check_record(finished(name, seed).store, view.run.id) == []
 
 
-ENDS = frozenset({"skipped", "rejected", "gate:no", "admitted", "deferred", "end"})
+ENDS = frozenset({"skipped", "rejected", "gate:no", "admitted", "deferred", "stopped", "end"})
 """The last word of a step. A retirement follows an admission and ends nothing."""
 
 
 def _without_late_admissions(view: RunView) -> Iterator[events.Decision]:
-    """What was put off may be made up for later; that belongs to no step of its own."""
+    """What was put off may be made up for later; that belongs to no step of its own. A rung after which the
+    evaluation goes on ends nothing."""
     waiting, late = set[str](), False
     for decision in view.decisions:
         if isinstance(decision, events.EvaluationDeferred):
             waiting.add(decision.child)
+        if isinstance(decision, events.RungEnded) and (decision.candidate in waiting or not decision.stopped):
+            continue
         if isinstance(decision, events.CandidateAdmitted) and decision.candidate in waiting:
             waiting.remove(decision.candidate)
             late = True
@@ -203,6 +209,7 @@ def _word(decision: events.Decision) -> str:
         "child_proposed": "child",
         "candidate_admitted": "admitted",
         "evaluation_deferred": "deferred",
+        "rung_ended": "stopped",
         "candidate_retired": "retired",
         "search_ended": "end",
     }[decision.kind]
@@ -211,6 +218,7 @@ def _word(decision: events.Decision) -> str:
 _GATED = [
     ["gate:no"],
     ["gate:yes", "deferred"],
+    ["gate:yes", "stopped"],
     ["gate:yes", "admitted"],
     ["gate:yes", "admitted", "retired"],
 ]
@@ -238,6 +246,21 @@ def test_the_cases_do_exercise_merges_deferrals_rejections_and_retirements() -> 
     assert {"merge", "evaluation_deferred", "proposal_rejected", "candidate_retired", "step_skipped"} <= set(
         found
     )
+
+
+def test_who_is_stopped_in_a_rung_is_no_parent_and_no_finalist() -> None:
+    stopped = set[str]()
+    for seed in SEEDS:
+        view = viewed("rungs", seed)
+        own = {d.candidate for d in view.decisions if isinstance(d, events.RungEnded) and d.stopped}
+        stopped |= own
+        parents = {d.parent for d in view.decisions if isinstance(d, events.StepStarted)}
+        assert view.chosen is not None
+        assert not own & (parents | view.chosen.means.keys())
+        for candidate in own:
+            assert len(view.rewards(candidate, "pareto")) < len(view.splits["pareto"])
+            assert view.rows[candidate].mean is None
+    assert len(stopped) > 3
 
 
 # -- same seed, same record --------------------------------------------------------------------------

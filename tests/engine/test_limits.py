@@ -258,6 +258,20 @@ def test_a_task_that_does_not_say_what_it_cost_is_booked_at_the_reserved_price(u
     assert ended(view) == "cost_usd"
 
 
+def test_money_that_ends_between_two_rungs_is_replayed_alike() -> None:
+    case, between = CASES["rungs"](1), 0
+    for cap in (0.3, 0.35, 0.4, 0.45, 0.5, 0.55):
+        case = replace(case, splits=case.book.splits(pareto=24), limits=Limits(cost_usd=cap, steps=300))
+        dearer = RulebookExecutor(case.book, usage=Usage(100, 10, 0.004))
+        view, store, _ = ran(case, prices=Prices(0.0005, 0.0005), executor=dearer)
+        assert view.ended is not None
+        before = view.decisions[view.decisions.index(view.ended) - 1]
+        between += isinstance(before, events.RungEnded) and not before.stopped
+        assert view.ledger.cost_usd <= cap + 1e-9
+        assert replay_record(store, view.run.id) == len(view.decisions)
+    assert between > 1
+
+
 # -- proposers without an idea, rewards without signal -----------------------------------------------
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from paretune.algorithms.settings import GepaSettings, Pipeline
+from paretune.algorithms.settings import GepaSettings, Pipeline, Rungs
 from paretune.core.budget import Limits
 from paretune.core.candidate import Candidate
 from paretune.core.example import Splits
@@ -93,6 +93,15 @@ def judged(seed: int) -> Case:
     return Case(book, splits, settings, Limits(rollouts=240, steps=60), model=True)
 
 
+def rungs(seed: int) -> Case:
+    """Full evaluations that stop early, more readily than anybody should ask for; a full archive."""
+    book = Rulebook(seed, THREE[:2], rules=6, myths=8, flaky=0.3)
+    settings = replace(
+        GepaSettings.classic(seed=seed, minibatch_size=1), archive_size=4, rungs=Rungs(4, 0.8, 0.5)
+    )
+    return Case(book, book.splits(pareto=24, test=6), settings, Limits(rollouts=420, steps=60))
+
+
 def lanes(seed: int) -> Case:
     """Three lanes on one head, three components, a short plateau; no end but the budget."""
     book = Rulebook(seed, THREE, rules=18, most=2, flaky=0.3)
@@ -117,6 +126,7 @@ SYNC: Mapping[str, Callable[[int], Case]] = {
     "merging": merging,
     "shared": shared,
     "judged": judged,
+    "rungs": rungs,
 }
 ASYNC: Mapping[str, Callable[[int], Case]] = {"lanes": lanes, "crowded": crowded}
 CASES: Mapping[str, Callable[[int], Case]] = {**SYNC, **ASYNC}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from paretune.algorithms.pool import Pool
 from paretune.algorithms.search import Ports, Search
@@ -137,8 +138,10 @@ class Gepa(Search):
         return not wanted or self.ports.ledger.affords((), wanted + keep)
 
     async def _evaluate_fully(self, step: int, candidate: Candidate) -> None:
-        outcomes = await self._rollouts(candidate, self.splits.pareto, Priority.FULL)
-        await self.admit(step, candidate, outcomes)
+        rollouts = partial(self._rollouts, candidate, priority=Priority.FULL)
+        outcomes = await self.evaluated_in_full(step, candidate, rollouts)
+        if outcomes is not None:
+            await self.admit(step, candidate, outcomes)
 
     async def _rollouts(
         self, candidate: Candidate, examples: Sequence[Example], priority: Priority = Priority.GATE

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from paretune.algorithms.finish import Contender
 from paretune.algorithms.merge import Merge, Merger, gate_examples
 from paretune.algorithms.notebook import Notebook
-from paretune.algorithms.pool import Pool
+from paretune.algorithms.pool import Member, Pool
 from paretune.algorithms.ports import Drafted, Evaluate, Propose, Record
+from paretune.algorithms.rungs import Contest, rung_ends
 from paretune.algorithms.settings import GepaSettings
 from paretune.algorithms.stops import LiveStop, Schedule
 from paretune.core import events
@@ -19,7 +20,7 @@ from paretune.core.candidate import Candidate, CandidateId
 from paretune.core.canonical import stream
 from paretune.core.errors import RunFailed
 from paretune.core.example import Example, ExampleId, Splits
-from paretune.core.frontier import choose_parent
+from paretune.core.frontier import FrontierType, choose_parent
 from paretune.core.gate import Verdict
 from paretune.core.rollout import Failure, Outcome, Rollout, RolloutRequest, scores
 from paretune.core.sampling import minibatch
@@ -252,6 +253,65 @@ class Search:
         """Rollouts that scoring this candidate on these examples would take from the budget."""
         keys = self.ports.evaluate.keys(self.requests(candidate, examples))
         return len(set(keys) - self.ports.ledger.drawn)
+
+    async def evaluated_in_full(
+        self,
+        step: int,
+        candidate: Candidate,
+        rollouts: Callable[[Sequence[Example]], Awaitable[list[Outcome]]],
+    ) -> list[Outcome] | None:
+        """Outcomes on all pareto examples, in their order; None if it was stopped in a rung.
+
+        `rollouts` is asked for one rung after the other; it notes what a proposer may see.
+        """
+        pareto, outcomes = self.splits.pareto, dict[ExampleId, Outcome]()
+        order = self.stream("rungs", 0).sample(pareto, len(pareto))
+        first = self.settings.rungs.first if self._rival() else 0
+        for end in rung_ends(first, len(pareto)):
+            asked = order[len(outcomes) : end]
+            outcomes |= zip((e.id for e in asked), await rollouts(asked), strict=True)
+            if end < len(pareto) and await self._stopped(step, candidate, order, outcomes):
+                return None
+        return [outcomes[e.id] for e in pareto]
+
+    async def _stopped(
+        self, step: int, candidate: Candidate, order: Sequence[Example], outcomes: Mapping[ExampleId, Outcome]
+    ) -> bool:
+        """After a rung, on record: whether the child can neither be chosen nor win cells that matter."""
+        settings, rival, measured = self.settings.rungs, self._rival(), len(outcomes)
+        assert rival is not None
+        contest = Contest(
+            [e.id for e in order],
+            rival.rewards,
+            {cell[1]: best for cell, best in self.pool.frontier.best_scores().items()},
+            max(1.0, self.settings.perfect),
+            self.settings.epsilon,
+        )
+        now = contest.standing(measured, scores(list(outcomes.values())), settings.level)
+        decision = events.RungEnded(
+            step=step,
+            candidate=candidate.id,
+            rival=rival.candidate.id,
+            measured=measured,
+            wanted=len(order),
+            chance=now.chance,
+            cells=now.cells,
+            stopped=now.chance <= settings.level and now.cells < settings.cells * len(order),
+        )
+        made = await self.ports.record.step(f"{step}/rung/{candidate.id}/{measured}", lambda: decision)
+        return made.stopped
+
+    def _rival(self) -> Member | None:
+        """Whom a child must beat to be chosen: the best, or with a selection split the last finalist.
+
+        None where nothing can be ruled out: fewer members than finalists, or cells that are no examples.
+        """
+        if not self.pool.best or self.pool.kind is not FrontierType.INSTANCE:
+            return None
+        if not self.splits.select:
+            return self.pool.members[self.pool.best]
+        finalists = [m for m in self.pool.ranked() if m.candidate.parents][: self.settings.finalists]
+        return finalists[-1] if len(finalists) == self.settings.finalists else None
 
     async def admit(self, step: int, candidate: Candidate, outcomes: list[Outcome]) -> bool:
         """Into the pool with what was measured on pareto examples; the archive sees to its size."""

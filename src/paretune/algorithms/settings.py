@@ -40,6 +40,19 @@ class Pipeline:
 
 
 @dataclass(frozen=True, slots=True)
+class Rungs:
+    """A full evaluation is looked at after `first` examples, then after twice as many (0: only at the end).
+
+    It is stopped when, at error `level`, the child can no longer be chosen, and fewer than `cells` (a share
+    of the pareto examples) will be its own.
+    """
+
+    first: int = 16
+    level: float = 0.2
+    cells: float = 0.03
+
+
+@dataclass(frozen=True, slots=True)
 class GepaSettings:
     """Defaults are those of the job document (`[prompt_learning.gepa]`); `classic()` is the paper.
 
@@ -71,13 +84,15 @@ class GepaSettings:
     merge_gate_size: int = 5
     merge_overlap_floor: int = 5
     pipeline: Pipeline = Pipeline()
+    rungs: Rungs = Rungs()
 
     @classmethod
     def classic(cls, *, seed: int = 0, minibatch_size: int = 3) -> GepaSettings:
         """GEPA as in the paper (arXiv 2507.19457, algorithm 1) and gepa's own defaults.
 
         One proposal a step from the seed on, one component at a time, minibatch of 3, strict
-        improvement of the sum, every accepted child fully evaluated, no merges, no end but the budget.
+        improvement of the sum, every accepted child evaluated to the last example, no merges, no end but
+        the budget.
         """
         return cls(
             seed=seed,
@@ -90,4 +105,5 @@ class GepaSettings:
             patience=0,
             archive_size=1_000_000,
             epsilon=0.0,
+            rungs=Rungs(first=0),
         )

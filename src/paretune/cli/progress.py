@@ -71,6 +71,11 @@ class Progress:
                 return f"step {decision.step}: {decision.head} {told.get(decision.reason, decision.reason)}"
             case events.EvaluationDeferred():
                 return f"step {decision.step}: {decision.child} passed its gate; no budget for all examples"
+            case events.RungEnded(stopped=True):
+                return (
+                    f"step {decision.step}: {decision.candidate} stopped after {decision.measured} of "
+                    f"{decision.wanted} examples: it can no longer matter"
+                )
             case events.SearchEnded():
                 self._phase = "comparing finalists and the held-out test"
                 return f"search ended by {decision.reason}: {decision.detail}"

@@ -15,6 +15,7 @@ from paretune.config.gepa import (
     GEPAPipelineConfig,
     GEPAPopulationConfig,
     GEPARolloutConfig,
+    GEPARungsConfig,
     GEPATokenConfig,
 )
 from paretune.config.prompt import MessagePatternConfig, PromptLearningPolicyConfig, PromptPatternConfig
@@ -29,6 +30,7 @@ __all__ = [
     "GEPAPipelineConfig",
     "GEPAPopulationConfig",
     "GEPARolloutConfig",
+    "GEPARungsConfig",
     "GEPATokenConfig",
     "MessagePatternConfig",
     "PromptLearningConfig",

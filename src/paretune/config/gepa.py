@@ -89,6 +89,19 @@ class GEPAPipelineConfig(Section):
     plateau_after: int = Field(3, gt=0)
 
 
+class GEPARungsConfig(Section):
+    """When a full evaluation may stop, in `sync`.
+
+    It is looked at after `first` pareto examples, then after twice as many, and so on (0: never). A child is
+    measured no further when, at error `level`, it can no longer be chosen, and fewer than `cells` (a share of
+    the pareto examples) will be its own.
+    """
+
+    first: int = Field(16, ge=0)
+    level: float = Field(0.2, gt=0, le=0.5)
+    cells: float = Field(0.03, ge=0, le=1)
+
+
 class GEPATokenConfig(Section):
     """Length of a candidate and money."""
 
@@ -137,7 +150,7 @@ def _instead(name: str, dotted: str) -> str:
     )
 
 
-CLASSIC_SETS = ("population", "mutation", "frontier_type", "acceptance_criterion", "perfect_reward")
+CLASSIC_SETS = ("population", "mutation", "rungs", "frontier_type", "acceptance_criterion", "perfect_reward")
 
 
 class GEPAConfig(Section):
@@ -200,3 +213,4 @@ class GEPAConfig(Section):
     archive: GEPAArchiveConfig = GEPAArchiveConfig()
     token: GEPATokenConfig = GEPATokenConfig()
     pipeline: GEPAPipelineConfig = GEPAPipelineConfig()
+    rungs: GEPARungsConfig = GEPARungsConfig()

@@ -170,6 +170,23 @@ class EvaluationDeferred:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RungEnded:
+    """A part of a full evaluation, `measured` of `wanted` examples. `chance`: an anytime-valid p-value of "it
+    beats `rival` on all of them"; `cells`: at most so many would be its own. If `stopped`, it is measured no
+    further, and no member of the pool."""
+
+    kind: ClassVar[str] = "rung_ended"
+    step: int
+    candidate: str
+    rival: str
+    measured: int
+    wanted: int
+    chance: float
+    cells: int
+    stopped: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateRetired:
     """Left the archive because it was full."""
 
@@ -222,6 +239,7 @@ Decision = (
     | ValidationStarted
     | ValidationEnded
     | EvaluationDeferred
+    | RungEnded
     | CandidateRetired
     | SearchEnded
     | BestChosen

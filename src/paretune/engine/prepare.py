@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from paretune.algorithms.settings import GepaSettings, Pipeline, Staleness
+from paretune.algorithms.settings import GepaSettings, Pipeline, Rungs, Staleness
 from paretune.algorithms.stops import kept_rollouts
 from paretune.config import GEPAConfig, PromptLearningConfig
 from paretune.config.environment import reference
@@ -204,6 +204,7 @@ def settings_of(gepa: GEPAConfig, target: float | None, *, capped: bool = False)
         target=target,
         finalists=gepa.evaluation.validation_top_k or GepaSettings().finalists,
         pipeline=pipeline_of(gepa.pipeline, gepa.rollout.max_concurrent // gepa.rollout.minibatch_size),
+        rungs=Rungs(**gepa.rungs.model_dump()),
     )
 
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 
-from paretune.algorithms.settings import GepaSettings, Pipeline, Staleness
+from paretune.algorithms.settings import GepaSettings, Pipeline, Rungs, Staleness
 from paretune.core import events
 from paretune.core.budget import Limits
 from paretune.core.candidate import Candidate
@@ -72,6 +72,7 @@ def _unbalanced(log: Sequence[StoredDecision]) -> list[str]:
                 gated[child] = passed or gated.get(child, False)  # two lanes may propose the same text
             case (
                 events.CandidateAdmitted(candidate=child, step=step)
+                | events.RungEnded(candidate=child, step=step)
                 | events.EvaluationDeferred(child=child, step=step)
             ):
                 if step and not gated.get(child):
@@ -134,6 +135,7 @@ def stored_job(run: Run) -> Job:
     settings["acceptance"] = Acceptance(settings["acceptance"])
     pipeline = settings["pipeline"]
     settings["pipeline"] = Pipeline(**{**pipeline, "staleness": Staleness(pipeline["staleness"])})
+    settings["rungs"] = Rungs(**settings["rungs"])
     surface = job["surface"]
     surface["placeholders"] = {name: tuple(found) for name, found in surface["placeholders"].items()}
     return Job(

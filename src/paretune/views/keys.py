@@ -124,6 +124,14 @@ def _validations(view: RunView) -> str:
     return f"{len(ended)} validations, {sum(d.difference > 0 for d in ended)} made a new incumbent"
 
 
+def _rungs(view: RunView) -> str:
+    rungs = [d for d in view.decisions if isinstance(d, events.RungEnded)]
+    stopped = [d for d in rungs if d.stopped]
+    saved = sum(d.wanted - d.measured for d in stopped)
+    begun = len({d.candidate for d in rungs})
+    return f"{len(stopped)} of {begun} full evaluations stopped early, {saved} rollouts not asked for"
+
+
 def _archive(view: RunView) -> str:
     retired = len(view.of_kind(events.CandidateRetired))
     kept = sum(row.mean is not None for row in view.rows.values()) - retired
@@ -176,6 +184,9 @@ _EFFECTS: dict[str, Callable[[RunView], str]] = {
     "gepa.pipeline.validation_share": _validations,
     "gepa.pipeline.panel": _validations,
     "gepa.pipeline.plateau_after": _validations,
+    "gepa.rungs.first": _rungs,
+    "gepa.rungs.level": _rungs,
+    "gepa.rungs.cells": _rungs,
     "gepa.token.max_limit": _length,
     "gepa.token.max_spend_usd": _money,
     "gepa.proposer_type": _proposer,

@@ -22,7 +22,8 @@ class Row:
     """One candidate, admitted or turned down.
 
     `state`: seed, frontier (admitted, holds a cell), admitted, deferred (passed its gate, never fully
-    evaluated), rejected (gate). `mean` is over the pareto examples that were scored, None without.
+    evaluated), stopped (in a rung of its full evaluation), rejected (gate). `mean` is over the pareto
+    examples that were scored, None where they were not all asked for.
     """
 
     id: CandidateId
@@ -182,6 +183,8 @@ def _rows(
                 )
             case events.EvaluationDeferred():
                 rows[decision.child] = replace(rows[decision.child], state="deferred")
+            case events.RungEnded(stopped=True):
+                rows[decision.candidate] = replace(rows[decision.candidate], state="stopped")
             case events.CandidateRetired():
                 rows[decision.candidate] = replace(rows[decision.candidate], state="retired")
             case _:
