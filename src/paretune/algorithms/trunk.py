@@ -10,9 +10,10 @@ wins.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
+from typing import TypeVar
 
 from paretune.algorithms.lanes import Lane, Turns
 from paretune.algorithms.pool import Pool
@@ -21,8 +22,9 @@ from paretune.algorithms.search import Search
 from paretune.algorithms.settings import Staleness
 from paretune.algorithms.validation import Incumbent, choose_panel
 from paretune.core import events
+from paretune.core.budget import PAID
 from paretune.core.candidate import Candidate, CandidateId
-from paretune.core.errors import BudgetExceeded
+from paretune.core.errors import BudgetExceeded, ParetuneError
 from paretune.core.example import Example, ExampleId
 from paretune.core.gate import Acceptance, compare
 from paretune.core.rollout import Outcome, scores
@@ -30,6 +32,8 @@ from paretune.core.textmerge import merge_components
 from paretune.evaluate.queue import Priority
 from paretune.propose.base import Packet, Proposal
 from paretune.propose.guards import Reason, Rejected, check
+
+T = TypeVar("T")
 
 ROLLOUTS, PROPOSAL, VALIDATION = 1, 2, 8
 """Ticks: how long a batch of rollouts, a proposal and a validation in the background are taken to last."""
@@ -70,7 +74,7 @@ class Trunk(Search):
         self.note(seed)
         self._panel = choose_panel(self.splits, self.settings, self.ports.ledger.limits.rollouts)
         await self.turns.run(lambda lane: self._begin(lane, seed))
-        if self.over is None or self.over.reason not in ("cost_usd", "tokens", "time"):
+        if self.over is None or self.over.reason not in {*PAID, "time"}:
             await self.turns.run(self._catch_up)
         return self.pool
 
@@ -107,7 +111,7 @@ class Trunk(Search):
         packet = await self._reflected(lane, step, parent, examples)
         if packet is None:
             return
-        drafted = await lane.work(self.ports.propose.propose(packet), PROPOSAL)
+        drafted = await self._paid(lane, step, self.ports.propose.propose(packet), PROPOSAL)
         proposal = await self.guarded(step, packet, drafted)
         if proposal is None:
             return
@@ -403,9 +407,22 @@ class Trunk(Search):
         """Outcomes, noted in this lane's turn. Raises BudgetExceeded where money ran out, then or now."""
         requests = self.requests(candidate, examples)
         priority = Priority.BACKGROUND if ticks == VALIDATION else Priority.GATE
-        outcomes = await lane.work(self.ports.evaluate.start(requests, priority), ticks)
-        money_ended = self.over is not None and self.over.reason in ("cost_usd", "tokens")
-        if money_ended or self.ports.record.ahead(f"{step}/end"):
+        outcomes = await self._paid(lane, step, self.ports.evaluate.start(requests, priority), ticks)
+        if self._ran_out(step):
             raise BudgetExceeded("cost_usd", 0, 0)
         self.notes.keep(candidate.id, outcomes)
         return outcomes
+
+    async def _paid(self, lane: Lane, step: int, work: Awaitable[T], ticks: int) -> T:
+        """The result of this work, at the lane's next turn. Raises BudgetExceeded if money ran out by then:
+        what could not be paid is not on record."""
+        try:
+            return await lane.work(work, ticks)
+        except ParetuneError as error:
+            if self._ran_out(step):
+                raise BudgetExceeded("cost_usd", 0, 0) from error
+            raise
+
+    def _ran_out(self, step: int) -> bool:
+        """Money or tokens ended the search, or did so here in an earlier session."""
+        return (self.over is not None and self.over.reason in PAID) or self.ports.record.ahead(f"{step}/end")
