@@ -38,7 +38,7 @@ from paretune.config.base import Section
 from paretune.config.environment import reference, resolve_key
 from paretune.config.gepa import FLAT
 from paretune.core.errors import Misconfigured, NotAvailable
-from paretune.engine.prepare import limits_of, messages_of, public_document
+from paretune.engine.prepare import limits_of, messages_of, prices_of, public_document, queue_of
 
 DOCUMENTED = Path(__file__).with_name("documented.toml")
 
@@ -256,7 +256,11 @@ _WRONG: list[tuple[str, str, Any]] = [
     ("gepa.pipeline", "validation_share", 0),
     ("termination_config", "target_reward", float("nan")),
     ("termination_config", "max_seconds", 0),
+    ("termination_config", "max_policy_tokens", 0),
+    ("termination_config", "allow_unpriced", ["verifier"]),
     ("container", "rollout_failure_rate_tolerance", 2),
+    ("container", "breaker_seconds", 0),
+    ("container", "breaker_seconds", float("inf")),
     ("proposer", "temperature", float("inf")),
 ]
 
@@ -278,6 +282,23 @@ def test_the_tighter_of_two_caps_holds() -> None:
     inner["termination_config"] = {"max_rollouts": 70, "max_cost_usd": 5.0, "max_seconds": 9, "max_trials": 4}
     limits = limits_of(PromptLearningConfig.from_mapping(data))
     assert (limits.rollouts, limits.cost_usd, limits.seconds, limits.steps) == (70, 3.0, 9.0, 4)
+
+
+def test_what_the_queue_and_the_ledger_are_told() -> None:
+    data = document()
+    inner = data["prompt_learning"]
+    inner["container"] = {"breaker_seconds": 5, "attempts": 2}
+    inner["termination_config"] = {
+        "max_total_tokens": 9,
+        "max_policy_tokens": 8,
+        "max_proposer_tokens": 7,
+        "allow_unpriced": ["proposer"],
+    }
+    config = PromptLearningConfig.from_mapping(data)
+    assert (queue_of(config).breaker, queue_of(config).retry.attempts) == (5.0, 2)
+    limits = limits_of(config)
+    assert (limits.tokens, limits.rollout_tokens, limits.proposal_tokens) == (9, 8, 7)
+    assert prices_of(config, "").unknown_allowed == {"proposal"}
 
 
 def test_keys_come_from_the_environment_and_go_nowhere() -> None:

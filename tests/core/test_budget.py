@@ -1,5 +1,7 @@
 """No order of calls passes a cap."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,6 +93,34 @@ def test_money_settled_and_reserved_never_passes_the_cap_even_over_a_kill(
     assert resumed.cost_usd <= cap + 1e-9
     with pytest.raises(BudgetExceeded, match="cost_usd"):
         resumed.reserve("after", cap - resumed.cost_usd + 0.01)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["rollout", "proposal"]), st.integers(0, 9), st.booleans()), max_size=30
+    ),
+    st.integers(0, 60),
+    st.integers(0, 60),
+)
+def test_tokens_of_each_role_and_of_all_stay_within_their_caps_once_a_call_is_known(
+    calls: list[tuple[str, int, bool]], cap: int, own: int
+) -> None:
+    """No call takes more than the longest one before, which is what is held for it."""
+    ledger = Ledger(Limits(tokens=60 + cap, proposal_tokens=20 + own))
+    for role in ("rollout", "proposal"):
+        ledger.settle(f"first {role}", role, Usage(9, 0))
+    out: list[tuple[str, str, int]] = []
+    for number, (role, tokens, comes_home) in enumerate(calls):
+        with contextlib.suppress(BudgetExceeded):
+            ledger.reserve(str(number), 0.0, role)
+            out.append((str(number), role, tokens))
+        if comes_home and out:
+            attempt, who, taken = out.pop(0)
+            ledger.settle(attempt, who, Usage(taken, 0))
+    for attempt, who, taken in out:
+        ledger.settle(attempt, who, Usage(taken, 0))
+    assert ledger.tokens <= 60 + cap
+    assert ledger.role("proposal").tokens <= 20 + own
 
 
 def test_roles_are_booked_apart_and_an_unknown_price_is_counted_not_guessed() -> None:

@@ -23,7 +23,7 @@ from paretune.propose.none import NoProposer
 from paretune.store import MemoryStore
 from paretune.views.lift import lift_table
 from paretune.views.run_view import RunView, read
-from support.rulebook import Rulebook, RulebookExecutor
+from support.rulebook import HintProposer, Rulebook, RulebookExecutor
 from support.runs import CASES, THREE, Case, begin, first_difference
 from support.runs import canonical as record_of
 
@@ -223,6 +223,28 @@ def test_tokens_end_the_search() -> None:
     assert view.ledger.tokens < 3_000 + one_step * dearest + 250
 
 
+@pytest.mark.parametrize("name", ["classic", "merging", "lanes"])
+@pytest.mark.parametrize("role", ["rollout", "proposal"])
+def test_each_role_has_a_cap_on_its_own_tokens(name: str, role: str) -> None:
+    case = CASES[name](0)
+    cap = {f"{role}_tokens": {"rollout": 9_000, "proposal": 3_000}[role]}
+    view, store, _ = ran(replace(case, limits=Limits(rollouts=1_000, **cap)))
+    assert ended(view) == f"{role}_tokens"
+    assert 0 < view.ledger.role(role).tokens <= cap[f"{role}_tokens"]
+    assert view.finished is not None
+    assert replay_record(store, view.run.id) == len(view.decisions)
+
+
+@pytest.mark.parametrize("tokens", [6_000, 9_000, 12_000, 15_000])
+@pytest.mark.parametrize("name", ["lanes", "crowded"])
+def test_lanes_that_run_out_of_tokens_end_with_a_result_that_can_be_replayed(name: str, tokens: int) -> None:
+    case = replace(CASES[name](0), limits=Limits(rollouts=2_000, tokens=tokens))
+    view, store, _ = ran(case, queue=QueueSettings(concurrency=16))
+    assert view.finished is not None
+    assert view.ledger.tokens <= tokens
+    assert replay_record(store, view.run.id) == len(view.decisions)
+
+
 # -- money -------------------------------------------------------------------------------------------
 
 PRICES = Prices(rollout=0.004, proposal=0.01)
@@ -231,6 +253,20 @@ PRICES = Prices(rollout=0.004, proposal=0.01)
 def test_money_needs_a_price() -> None:
     with pytest.raises(Misconfigured, match="max_spend_usd"):
         CASES["classic"](0).job(limits=Limits(rollouts=100, cost_usd=1.0))
+
+
+def test_an_unknown_price_is_allowed_by_name_and_for_that_role_only() -> None:
+    case = replace(CASES["classic"](0), limits=Limits(cost_usd=0.15, steps=300))
+    for known, allowed in ((Prices(rollout=0.004), "rollout"), (Prices(proposal=0.01), "proposal")):
+        with pytest.raises(Misconfigured, match="allow_unpriced"):
+            case.job(prices=replace(known, unknown_allowed=frozenset({allowed})))
+    prices = Prices(rollout=0.004, unknown_allowed=frozenset({"proposal"}))
+    view, _, executor = ran(case, prices=prices, proposer=HintProposer(0, Usage(200, 50, None)))
+    assert ended(view) == "cost_usd"
+    assert view.ledger.role("rollout").cost_usd <= 0.15
+    proposals = view.ledger.role("proposal")
+    assert proposals.unpriced == proposals.calls > 0
+    assert executor.calls
 
 
 CAPS = (0.15, 0.2, 0.25, 0.3, 0.33, 0.41, 0.5, 0.77)

@@ -50,10 +50,15 @@ def counted(url: str) -> dict[str, Any]:
         return found
 
 
+def command_line(*arguments: str, **variables: str) -> tuple[list[str], dict[str, str]]:
+    """The command, and the environment it is run in."""
+    command = [sys.executable, "-c", "from paretune.cli import main; main()", *arguments]
+    return command, {**os.environ, "ENVIRONMENT_API_KEY": KEY, **variables}
+
+
 def paretune(
     *arguments: str, cwd: Path, timeout: float = 100, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """The command line, in a process of its own."""
-    command = [sys.executable, "-c", "from paretune.cli import main; main()", *arguments]
-    environment = {**os.environ, "ENVIRONMENT_API_KEY": KEY, **variables}
+    command, environment = command_line(*arguments, **variables)
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout)

@@ -9,6 +9,7 @@ from functools import partial
 from paretune.algorithms.pool import Pool
 from paretune.algorithms.search import Ports, Search
 from paretune.core import events
+from paretune.core.budget import PAID
 from paretune.core.candidate import Candidate, CandidateId
 from paretune.core.errors import BudgetExceeded
 from paretune.core.example import Example
@@ -46,7 +47,7 @@ class Gepa(Search):
             except BudgetExceeded as stop:
                 end = await self.end(step, stop.limit, str(stop))
                 break
-        if end.reason not in ("cost_usd", "tokens", "time"):  # what is left of these is for the closing
+        if end.reason not in {*PAID, "time"}:  # what is left of these is for the closing
             await self._catch_up(step, self.schedule.closing())
         return self.pool
 

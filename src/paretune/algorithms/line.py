@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from paretune.algorithms.finish import Contender
-from paretune.algorithms.lanes import Lane, Turns
+from paretune.algorithms.lanes import Lane, Seconds, Turns
 from paretune.algorithms.pace import ROLLOUTS, VALIDATION, Pace
 from paretune.algorithms.search import Search
 from paretune.algorithms.validation import Incumbent
 from paretune.core import events
+from paretune.core.budget import PAID
 from paretune.core.candidate import Candidate, CandidateId
-from paretune.core.errors import BudgetExceeded
+from paretune.core.errors import BudgetExceeded, ParetuneError
 from paretune.core.example import Example, ExampleId
 from paretune.core.rollout import Outcome, scores
 from paretune.evaluate.queue import Priority
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -201,10 +205,24 @@ class Line(Search):
         fresh = set(keys) - self.ports.ledger.drawn
         priority = Priority.BACKGROUND if least == VALIDATION else Priority.GATE
         work = self.ports.evaluate.start(requests, priority)
-        outcomes = await lane.work(work, self.pace.begin(self.turns.now, keys, fresh, work, least))
+        lasts = self.pace.begin(self.turns.now, keys, fresh, work, least)
+        outcomes = await self.paid(lane, step, work, lasts)
         self.pace.end(keys)
-        money_ended = self.over is not None and self.over.reason in ("cost_usd", "tokens")
-        if money_ended or self.ports.record.ahead(f"{step}/end"):
+        if self._ran_out(step):
             raise BudgetExceeded("cost_usd", 0, 0)
         self.notes.keep(candidate.id, outcomes)
         return outcomes
+
+    async def paid(self, lane: Lane, step: int, work: Awaitable[T], lasts: Seconds) -> T:
+        """The result of this work, at the lane's next turn. Raises BudgetExceeded if money ran out by then:
+        what could not be paid is not on record."""
+        try:
+            return await lane.work(work, lasts)
+        except ParetuneError as error:
+            if self._ran_out(step):
+                raise BudgetExceeded("cost_usd", 0, 0) from error
+            raise
+
+    def _ran_out(self, step: int) -> bool:
+        """Money or tokens ended the search, or did so here in an earlier session."""
+        return (self.over is not None and self.over.reason in PAID) or self.ports.record.ahead(f"{step}/end")

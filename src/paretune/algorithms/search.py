@@ -15,7 +15,7 @@ from paretune.algorithms.rungs import Contest, rung_ends
 from paretune.algorithms.settings import GepaSettings
 from paretune.algorithms.stops import LiveStop, Schedule
 from paretune.core import events
-from paretune.core.budget import Ledger
+from paretune.core.budget import PAID, Ledger
 from paretune.core.candidate import Candidate, CandidateId
 from paretune.core.canonical import stream
 from paretune.core.errors import RunFailed
@@ -103,7 +103,7 @@ class Search:
 
     async def end(self, step: int, reason: str, detail: str) -> events.SearchEnded:
         decision = events.SearchEnded(step=step, reason=reason, detail=detail)
-        if reason in ("cost_usd", "tokens"):
+        if reason in PAID:
             # What calls cost and in which order they came home is no consequence of the record.
             return await self.ports.record.chance(f"{step}/end", lambda: decision) or decision
         return await self.ports.record.step(f"{step}/end", lambda: decision)

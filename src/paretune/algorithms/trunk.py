@@ -25,6 +25,7 @@ from paretune.algorithms.settings import Staleness
 from paretune.algorithms.validation import choose_panel
 from paretune.algorithms.width import Width
 from paretune.core import events
+from paretune.core.budget import PAID
 from paretune.core.candidate import Candidate, CandidateId
 from paretune.core.errors import BudgetExceeded
 from paretune.core.example import Example, ExampleId
@@ -88,7 +89,7 @@ class Trunk(Line):
             self._start_lanes()
 
         await self.turns.run(first)
-        if self.over is None or self.over.reason not in ("cost_usd", "tokens", "time"):
+        if self.over is None or self.over.reason not in {*PAID, "time"}:
             await self.turns.run(self.catch_up)
         return self.pool
 
@@ -144,7 +145,7 @@ class Trunk(Line):
             packet = await self._reflected(step, parent)
             if packet is None:
                 return None
-            drafted = await self._drafted(step.lane, packet)
+            drafted = await self._drafted(step, packet)
             proposal = await self.guarded(step.number, packet, drafted, number)
             if proposal is None:
                 return None
@@ -168,9 +169,9 @@ class Trunk(Line):
             return draft
         return None
 
-    async def _drafted(self, lane: Lane, packet: Packet) -> Drafted:
+    async def _drafted(self, step: Step, packet: Packet) -> Drafted:
         drafting = self.ports.propose.start(packet)
-        return await lane.work(drafting, lambda: max(PROPOSAL, drafting.seconds()))
+        return await self.paid(step.lane, step.number, drafting, lambda: max(PROPOSAL, drafting.seconds()))
 
     async def _reflected(self, step: Step, parent: Candidate) -> Packet | None:
         """The parent on its minibatch, for the proposer; None if there is nothing to learn from it.

@@ -150,12 +150,11 @@ def cancel(run_id: RunId = "last", store: StorePath = None) -> None:
 
 
 @app.command()
-def forecast(file: JobFile, task_url: TaskUrl = None, json: Json = False) -> None:
+def forecast(file: JobFile, task_url: TaskUrl = None, store: StorePath = None, json: Json = False) -> None:
     """What the budget buys; only the container's description is read, no rollout is paid."""
-    from paretune.cli.forecast import job_of, render
-    from paretune.engine.forecast import forecast as compute
+    from paretune.cli.forecast import forecast_of, job_of, render
 
-    cast = compute(asyncio.run(job_of(file, task_url)))
+    cast = forecast_of(asyncio.run(job_of(file, task_url)), store)
     as_json(dataclasses.asdict(cast)) if json else render(cast)
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from paretune.cli.console import say
 from paretune.cli.jobs import container, with_url
+from paretune.cli.outlook import CAPS, count, duration, money
+from paretune.cli.session import DEFAULT_STORE, Workspace
 from paretune.config import PromptLearningConfig
-from paretune.engine.forecast import Forecast
+from paretune.engine.forecast import Forecast, forecast, history
 from paretune.engine.job import Job
 from paretune.engine.prepare import prepare
 
@@ -17,7 +19,16 @@ async def job_of(file: Path, task_url: str | None) -> Job:
     """The file's job, resolved against its live container."""
     config = with_url(PromptLearningConfig.from_path(file), task_url)
     async with container(config, os.environ) as client:
-        return (await prepare(config, client)).job
+        model = config.proposer.model or os.environ.get("PARETUNE_PROPOSER_MODEL", "")
+        return (await prepare(config, client, proposer_model=model)).job
+
+
+def forecast_of(job: Job, store: Path | None) -> Forecast:
+    """By earlier runs, if there is a store; one that was named must be there."""
+    if store is None and not DEFAULT_STORE.exists():
+        return forecast(job)
+    with Workspace.open(store) as workspace:
+        return forecast(job, history(workspace.store, job))
 
 
 def render(cast: Forecast) -> None:
@@ -25,13 +36,16 @@ def render(cast: Forecast) -> None:
     say(f"budget: {budget}", "bold")
     say(f"  {cast.initial} for the initial prompt, {cast.closing} kept for the end of the run")
     say(f"  up to {cast.gate} for a proposal's gate, {cast.full} more to evaluate one that passes in full")
-    if cast.budget is None:
-        say(f"  no cap on rollouts: up to {cast.most} proposals")
-    else:
-        say(f"  so {cast.fewest} proposals if every one passes, {cast.most} if none does")
-    if cast.fewest == 0:
-        say("  the budget holds no full evaluation of a child: raise it, or use fewer seeds", "yellow")
-    if cast.usd is not None:
-        say(f"  at most about ${cast.usd:.2f} by the prices known")
+    say(f"  so {cast.fewest} proposals if every one passes, {cast.most} if none does ({CAPS[cast.ends_by]})")
+    say("at most about", "bold")
+    say(f"  calls: {cast.rollouts} rollouts, {cast.most} proposals")
+    for role, name in (("rollout", "policy"), ("proposal", "proposer")):
+        tokens = cast.tokens[role]
+        say(f"  tokens of the {name}: " + ("unknown" if tokens is None else count(tokens)))
+    say("  money: " + ("unknown" if cast.usd is None else money(cast.usd)))
+    say("  time: " + ("unknown" if cast.seconds is None else duration(cast.seconds)))
+    say(f"  {cast.basis}")
+    for line in cast.warnings:
+        say(f"  warning: {line}", "yellow")
     for line in cast.notes:
         say(f"  note: {line}")

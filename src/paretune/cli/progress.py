@@ -1,18 +1,20 @@
-"""Live progress: one line that moves on a terminal, one line per event elsewhere."""
+"""Live progress: two lines that move on a terminal, one line per event elsewhere."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass
 
 from rich.live import Live as Screen
 from rich.text import Text
 
 from paretune.cli.console import clean, out, say
+from paretune.cli.outlook import duration, short
 from paretune.core import events
 from paretune.core.events import Decision
 from paretune.engine.job import Job
 from paretune.engine.run import Live, Watch
+from paretune.evaluate.queue import QueueState
 
 
 @dataclass(slots=True)
@@ -27,7 +29,6 @@ class Progress:
     _seed: float | None = None
     _admitted: int = 0
     _phase: str = "measuring the initial prompt"
-    _began: float = field(default_factory=time.monotonic)
 
     @property
     def watch(self) -> Watch:
@@ -108,22 +109,30 @@ class Progress:
         return text
 
     def _line(self) -> Text:
+        """What was done, and below it what is going on and what is to come."""
         if self._live is None:
             return Text("starting")
-        parts = [self._spent(), self._phase]
+        done = [self._spent(), self._phase]
         if self._best is not None and self._seed is not None:
-            parts.append(f"best {self._best:.3f} (initial {self._seed:.3f})")
-        parts.append(f"{self._live.evaluator.in_flight} in flight")
-        left = self._seconds_left()
-        parts.append(f"{self._live.record.elapsed:.0f} s" + (f", about {left:.0f} s left" if left else ""))
-        return Text(clean("  ".join(parts)), style="cyan")
+            done.append(f"best {self._best:.3f} (initial {self._seed:.3f})")
+        done.append(duration(self._live.record.elapsed))
+        now = [queue_words(self._live.evaluator.state, self.job.queue.concurrency)]
+        if not self._live.record.replaying:
+            now.append(short(self._live.outlook()))
+        return Text(clean("  ".join(done)) + "\n" + clean("  ".join(now)), style="cyan")
 
-    def _seconds_left(self) -> float | None:
-        """By the rate so far, if the whole budget is used."""
-        assert self._live is not None
-        ledger = self._live.ledger
-        paid = ledger.role("rollout").calls
-        left = ledger.left()
-        if left is None or paid < 10:
-            return None
-        return left * (time.monotonic() - self._began) / paid
+
+def queue_words(state: QueueState, most: int) -> str:
+    """How many rollouts are out, and what keeps others from going; `most` may be out at once."""
+    parts = [f"{state.in_flight} in flight"]
+    if state.waiting:
+        parts.append(f"{state.waiting} waiting")
+    if state.circuit == "probing":
+        parts.append("the task cannot be reached, trying again")
+    elif state.circuit == "open":
+        parts.append(f"the task cannot be reached, next try in {math.ceil(state.probe_in)} s")
+    elif state.held:
+        parts.append(f"asked to wait {math.ceil(state.held)} s")
+    if state.limit < most:
+        parts.append(f"slowed to {state.limit} of {most} at once")
+    return ", ".join(parts)

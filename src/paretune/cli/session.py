@@ -21,6 +21,8 @@ from paretune.store import WORKSPACE, Store, open_store
 from paretune.views.evidence import write_packet
 from paretune.views.run_view import RunView, read
 
+DEFAULT_STORE = Path(".paretune") / WORKSPACE
+
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
@@ -37,7 +39,7 @@ class Workspace:
         """
         if path is not None and ":/" in str(path):
             raise NotAvailable("--store with the address of a database")
-        place = path or Path(".paretune") / WORKSPACE
+        place = path or DEFAULT_STORE
         if not new and not place.exists():
             raise Misconfigured(
                 "--store", f"there is no store at {place} yet; start a run first: paretune demo"

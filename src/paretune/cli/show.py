@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from paretune.cli.console import clean, one_line, out, say
+from paretune.cli.outlook import full
 from paretune.core.statistics import Interval
 from paretune.propose.diff import by_component
 from paretune.views.coverage import coverage
@@ -20,6 +21,8 @@ from paretune.views.run_view import RunView
 SQUARES = {"new": "■", "win": "▪", "miss": "·", "failed": "x", "not_run": " "}
 
 
+UNFINISHED = ("running", "paused")
+"""Of these a forecast is told; one that is paused is taken to go on."""
 MOST_LIFTS = 4
 """Candidates in the lift table: the best and the next ones by mean."""
 
@@ -45,6 +48,8 @@ def header(view: RunView) -> None:
         say(view.run.status_detail)
     if view.ended:
         say(f"search ended by {view.ended.reason}: {view.ended.detail}")
+    if view.run.status in UNFINISHED:
+        say(full(view.outlook))
 
 
 def lifts(view: RunView) -> None:
@@ -129,7 +134,7 @@ def strips(view: RunView) -> None:
 def costs(view: RunView) -> None:
     table = _table("role", "calls", "reused", "failed", "lost", "tokens in", "tokens out", "USD")
     for role, spent in sorted(view.ledger.by_role.items()):
-        money = f"{spent.cost_usd + spent.lost_usd:.4f}"
+        money = f"{spent.usd:.4f}"
         if spent.unpriced:
             money += f" ({spent.unpriced} without a known price)"
         counts = (spent.calls, spent.reused, spent.failed, spent.lost)
@@ -196,6 +201,7 @@ def as_data(view: RunView) -> dict[str, Any]:
     return {
         "result": result(view),
         "usage": usage(view),
+        "forecast": dataclasses.asdict(view.outlook) if view.run.status in UNFINISHED else None,
         "lift": [dataclasses.asdict(lift) for lift in lift_table(view)],
         "candidates": [dataclasses.asdict(row) for row in view.rows.values()],
         "rejected": rejected(view)["by_reason"],

@@ -19,7 +19,10 @@ CLIENT_KEYS = frozenset({"display", "results_folder", "env_file_path"})
 
 
 class TerminationConfig(Section):
-    """Further caps, each the same as its twin elsewhere; the tighter one holds."""
+    """Further caps, each the same as its twin elsewhere; the tighter one holds.
+
+    `allow_unpriced` names whose calls a money cap may let through though nobody knows their price.
+    """
 
     NOT_YET: ClassVar[frozenset[str]] = frozenset(
         {"max_trials_without_improvement", "pessimism_enabled", "max_category_costs_usd"}
@@ -29,9 +32,12 @@ class TerminationConfig(Section):
     max_trials: int | None = Field(None, gt=0)
     max_cost_usd: float | None = Field(None, ge=0)
     max_total_tokens: int | None = Field(None, gt=0)
+    max_policy_tokens: int | None = Field(None, gt=0)
+    max_proposer_tokens: int | None = Field(None, gt=0)
     max_seconds: float | None = Field(None, gt=0)
     max_time_seconds: float | None = Field(None, gt=0)
     target_reward: float | None = None
+    allow_unpriced: list[Literal["policy", "proposer"]] = Field(default_factory=list)
 
 
 class ProposerConfig(Section):
@@ -52,11 +58,13 @@ class ProposerConfig(Section):
 class ContainerConfig(Section):
     """How the task container is called, and how many failures the run stands.
 
+    A container that nobody can connect to is waited for `breaker_seconds`; then the run stops.
     `rollout_estimated_cost_usd` is the price reserved for a rollout under a money cap.
     """
 
     timeout_seconds: float = Field(120.0, gt=0)
     attempts: int = Field(4, gt=0)
+    breaker_seconds: float = Field(60.0, gt=0)
     rollout_failure_rate_tolerance: float = Field(0.25, ge=0, le=1)
     rollout_estimated_cost_usd: float | None = Field(None, ge=0)
 

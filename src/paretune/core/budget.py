@@ -8,17 +8,27 @@ from dataclasses import dataclass, field
 from paretune.core.errors import FREE, OUTCOME_UNKNOWN, BudgetExceeded, FailureKind
 from paretune.core.rollout import Usage
 
+PAID = frozenset({"cost_usd", "tokens", "rollout_tokens", "proposal_tokens"})
+"""Caps on what calls really took. When one of these is met is no consequence of the record."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Caps of a run; None means no cap. `rollouts` counts distinct results, `cost_usd` and `tokens`
-    what was really paid (lost attempts at their reserved price), `seconds` active time."""
+    """Caps of a run; None means no cap. `rollouts` counts distinct results, `cost_usd` and all tokens what
+    was really paid (lost attempts at their reserved price), `seconds` active time. `tokens` are those of
+    all roles, `rollout_tokens` and `proposal_tokens` those of one."""
 
     rollouts: int | None = None
     steps: int | None = None
     tokens: int | None = None
+    rollout_tokens: int | None = None
+    proposal_tokens: int | None = None
     cost_usd: float | None = None
     seconds: float | None = None
+
+    def tokens_of(self, role: str) -> int | None:
+        """The cap on this role's own tokens."""
+        return {"rollout": self.rollout_tokens, "proposal": self.proposal_tokens}.get(role)
 
 
 @dataclass(slots=True)
@@ -40,6 +50,11 @@ class Spent:
     def tokens(self) -> int:
         return self.prompt_tokens + self.completion_tokens
 
+    @property
+    def usd(self) -> float:
+        """Money paid and money lost."""
+        return self.cost_usd + self.lost_usd
+
 
 @dataclass(slots=True)
 class Ledger:
@@ -53,7 +68,7 @@ class Ledger:
     by_role: dict[str, Spent] = field(default_factory=dict)
     steps: int = 0
     _reserved_usd: dict[str, float] = field(default_factory=dict)
-    _reserved_tokens: dict[str, int] = field(default_factory=dict)
+    _reserved_tokens: dict[str, tuple[str, int]] = field(default_factory=dict)
     _most: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     def left(self) -> int | None:
@@ -77,7 +92,7 @@ class Ledger:
         """Hold money and tokens for one attempt; returns the money held.
 
         Held are `usd` or the dearest call of this role so far, whichever is more, and as many tokens as
-        the longest one used. Raises BudgetExceeded("cost_usd") or ("tokens") if that would pass a cap.
+        the longest one used. Raises BudgetExceeded with the name of the cap that it would pass.
         """
         dearest, longest = self._most.get(role, (0.0, 0))
         usd = max(usd, dearest)
@@ -86,13 +101,25 @@ class Ledger:
             left = cap - self.cost_usd - sum(self._reserved_usd.values())
             if usd > left + 1e-12:
                 raise BudgetExceeded("cost_usd", usd, max(0.0, left))
-        if self.limits.tokens is not None:
-            tokens_left = self.limits.tokens - self.tokens - sum(self._reserved_tokens.values())
-            if max(longest, 1) > tokens_left:
-                raise BudgetExceeded("tokens", max(longest, 1), max(0, tokens_left))
+        self._refuse_tokens(role, max(longest, 1))
         self._reserved_usd[attempt] = usd
-        self._reserved_tokens[attempt] = longest
+        self._reserved_tokens[attempt] = role, longest
         return usd
+
+    def _refuse_tokens(self, role: str, wanted: int) -> None:
+        """Raises BudgetExceeded if so many tokens would pass the cap on all, or on those of this role."""
+        held = self._reserved_tokens.values()
+        caps = (
+            ("tokens", self.limits.tokens, self.tokens + sum(tokens for _, tokens in held)),
+            (
+                f"{role}_tokens",
+                self.limits.tokens_of(role),
+                self.role(role).tokens + sum(tokens for who, tokens in held if who == role),
+            ),
+        )
+        for name, cap, taken in caps:
+            if cap is not None and wanted > cap - taken:
+                raise BudgetExceeded(name, wanted, max(0, cap - taken))
 
     def _release(self, attempt: str) -> None:
         self._reserved_usd.pop(attempt, None)
@@ -154,7 +181,7 @@ class Ledger:
     @property
     def cost_usd(self) -> float:
         """Money paid and money lost, over all roles."""
-        return sum(spent.cost_usd + spent.lost_usd for spent in self.by_role.values())
+        return sum(spent.usd for spent in self.by_role.values())
 
     @property
     def tokens(self) -> int:

@@ -198,7 +198,8 @@ class CandidateRetired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchEnded:
-    """Why the loop stopped: `rollouts`, `steps`, `patience`, `target`, `tokens`, `cost_usd`, `time`, ..."""
+    """Why the loop stopped: `rollouts`, `steps`, `patience`, `target`, `tokens`, `cost_usd`,
+    `time`, ..."""
 
     kind: ClassVar[str] = "search_ended"
     step: int

@@ -20,10 +20,12 @@ from paretune.propose.base import Surface
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """Money reserved before a call, in USD; None where nobody knows (then no money cap is possible)."""
+    """Money reserved before a call, in USD; None where nobody knows. A money cap needs both, but for roles in
+    `unknown_allowed`: their calls count as far as they say themselves what they cost."""
 
     rollout: float | None = None
     proposal: float | None = None
+    unknown_allowed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +52,12 @@ class Job:
         self._refuse_small_budget()
         if self.limits.cost_usd is not None:
             for role, usd in (("rollout", self.prices.rollout), ("proposal", self.prices.proposal)):
-                if usd is None:
+                if usd is None and role not in self.prices.unknown_allowed:
                     raise Misconfigured(
                         "token.max_spend_usd",
                         f"a money cap needs a price for each {role}, and nobody knows it: set "
-                        + _PRICE_FIELD[role],
+                        f"{_PRICE_FIELD[role]}, or allow it by name: "
+                        f"termination_config.allow_unpriced = [{_DOCUMENTED_ROLE[role]!r}]",
                     )
 
     def _refuse_small_budget(self) -> None:
@@ -100,6 +103,8 @@ class Job:
 
 
 SPLIT_NAMES = ("reflect", "pareto", "select", "test")
+
+_DOCUMENTED_ROLE = {"rollout": "policy", "proposal": "proposer"}
 
 _PRICE_FIELD = {
     "rollout": "container.rollout_estimated_cost_usd",

@@ -244,6 +244,8 @@ def limits_of(config: PromptLearningConfig) -> Limits:
         rollouts=_tighter(gepa.rollout.budget, end.max_rollouts),
         steps=end.max_trials,
         tokens=end.max_total_tokens,
+        rollout_tokens=end.max_policy_tokens,
+        proposal_tokens=end.max_proposer_tokens,
         cost_usd=_tighter(gepa.token.max_spend_usd, end.max_cost_usd),
         seconds=_tighter(end.max_seconds, end.max_time_seconds),
     )
@@ -258,6 +260,7 @@ def queue_of(config: PromptLearningConfig) -> QueueSettings:
         concurrency=config.gepa.rollout.max_concurrent,
         deadline=config.container.timeout_seconds + GRACE_SECONDS,
         retry=RetryPolicy(attempts=config.container.attempts),
+        breaker=config.container.breaker_seconds,
     )
 
 
@@ -267,7 +270,9 @@ def prices_of(config: PromptLearningConfig, proposer_model: str) -> Prices:
     if rollout is None and config.policy:
         usage = Usage(ASSUMED_PROMPT_TOKENS, config.policy.max_completion_tokens)
         rollout = cost(config.policy.model, usage)
-    return Prices(rollout, _proposal_price(config, proposer_model))
+    roles = {"policy": "rollout", "proposer": "proposal"}
+    allowed = frozenset(roles[name] for name in config.termination_config.allow_unpriced)
+    return Prices(rollout, _proposal_price(config, proposer_model), allowed)
 
 
 def proposer_price(config: PromptLearningConfig) -> Price | None:

@@ -45,6 +45,8 @@ class RunRecord:
         self._verify = verify
         self._began = clock()
         self._before = self._log[-1].elapsed if self._log else 0.0
+        self.reached = 0.0
+        """Active seconds at the newest decision that was passed."""
         self._chain = self._log[-1].chain if self._log else book.run_id
 
     @property
@@ -92,13 +94,15 @@ class RunRecord:
         if self._verify and decide is not None and decide() != decision:
             raise Diverged(f"decision {stored.seq} ({key}) comes out differently when it is made again")
         self._cursor += 1
+        self.reached = stored.elapsed
         self._observe(decision)
         return decision
 
     def _append(self, key: str, decision: Decision) -> None:
         body = to_record(decision)
         link = chain(self._chain, key, body)
-        self._book.decide(StoredDecision(len(self._log), key, body, link, elapsed=self.elapsed))
+        self.reached = self.elapsed
+        self._book.decide(StoredDecision(len(self._log), key, body, link, elapsed=self.reached))
         self._log.append(StoredDecision(len(self._log), key, body, link))
         self._chain = link
         self._cursor += 1

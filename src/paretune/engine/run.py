@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 from paretune.algorithms.finish import Finish
 from paretune.algorithms.gepa import Gepa, Ports
-from paretune.algorithms.stops import closing_rollouts
 from paretune.algorithms.trunk import Trunk
 from paretune.core import events
 from paretune.core.budget import Ledger
@@ -18,10 +17,12 @@ from paretune.core.candidate import Candidate
 from paretune.core.errors import BudgetExceeded, Cancelled, FailureKind, Paused, RunFailed
 from paretune.core.rollout import Usage
 from paretune.engine.job import Job, split_digests
+from paretune.engine.outlook import Outlook, outlook, rollouts_ahead
 from paretune.engine.proposals import Proposals
 from paretune.engine.record import Diverged, Observer, RunRecord
+from paretune.engine.standing import Course, Standing
 from paretune.evaluate.evaluator import Evaluator
-from paretune.evaluate.executors import Executor
+from paretune.evaluate.executors import Closes, Executor
 from paretune.evaluate.health import Health
 from paretune.propose.base import Packet, Proposer
 from paretune.store.base import Attempt, Store
@@ -35,9 +36,35 @@ WISH_EVERY_SECONDS = 1.0
 class Live:
     """What may be looked at while the run works."""
 
+    job: Job
     ledger: Ledger
     record: RunRecord
     evaluator: Evaluator
+    course: Course = field(default_factory=Course)
+    _searched: int = 0
+
+    def decided(self, decision: events.Decision) -> None:
+        """Called with each decision, in order."""
+        self.course = self.course.after(decision, self.record.reached)
+        if isinstance(decision, events.BestChosen):
+            finals = len(decision.means) * len(self.job.splits.select)
+            self._searched = len(self.ledger.drawn) - finals
+        elif not self.course.best:
+            self._searched = len(self.ledger.drawn)
+
+    def outlook(self) -> Outlook:
+        """The forecast of the run at this moment."""
+        ledger, queue = self.ledger, self.evaluator.state
+        standing = Standing(
+            self.course,
+            drawn=len(ledger.drawn),
+            elapsed=self.record.elapsed,
+            timed=ledger.role("rollout").calls,
+            out=queue.in_flight + queue.waiting,
+            closing=len(ledger.drawn) - self._searched if self.course.ended else 0,
+            spent=ledger.by_role,
+        )
+        return outlook(self.job, standing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +92,7 @@ class Runner:
     verify: bool = False
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     clock: Callable[[], float] = time.monotonic
+    _live: Live = field(init=False)
 
     async def run(self) -> Candidate:
         """The best candidate. Raises RunFailed, Paused or Cancelled; the status is on record by then."""
@@ -72,6 +100,8 @@ class Runner:
         try:
             return await self._guarded(book)
         finally:
+            if isinstance(self.executor, Closes):
+                self.executor.close()
             await book.close()
 
     async def _guarded(self, book: RunBook) -> Candidate:
@@ -103,7 +133,7 @@ class Runner:
         restore(ledger, await book.lose_unfinished())
         log = self.store.decisions(self.run_id)
         self._forget_unread_failures(len(log))
-        record = RunRecord(book, log, clock=self.clock, observe=self.watch.decision, verify=self.verify)
+        record = RunRecord(book, log, clock=self.clock, observe=self._decided, verify=self.verify)
         evaluator = Evaluator(
             book,
             ledger,
@@ -123,7 +153,8 @@ class Runner:
             decided=lambda: record.decided,
             clock=self.clock,
         )
-        self.watch.live(Live(ledger, record, evaluator))
+        self._live = Live(self.job, ledger, record, evaluator)
+        self.watch.live(self._live)
         search = asyncio.create_task(self._search(ledger, record, evaluator, proposals))
         watcher = asyncio.create_task(self._wishes(book))
         try:
@@ -171,24 +202,32 @@ class Runner:
         return best
 
     def _live_stop(self, step: int, ledger: Ledger, record: RunRecord) -> events.SearchEnded | None:
-        """Time, tokens and money: asked once per new step, with the price of a step and the end kept back."""
+        """Time, tokens and money: asked once per new step, with a step of each lane and the end kept back."""
         limits = self.job.limits
         if limits.seconds is not None and record.elapsed >= limits.seconds:
             return _ended(step, "time", f"{record.elapsed:.0f} s of {limits.seconds:g} s")
-        splits, settings = self.job.splits, self.job.settings
-        gate = max(2 * settings.minibatch_size, settings.merge_gate_size)
-        closing = closing_rollouts(splits, settings.finalists)
-        closing += self.job.noise_replicates * len(splits.test)
-        rollouts = gate + len(splits.pareto) + closing
-        if limits.tokens is not None:
-            ahead = rollouts * ledger.mean_tokens("rollout") + ledger.mean_tokens("proposal")
-            if ledger.tokens + ahead > limits.tokens:
-                return _ended(step, "tokens", f"{ledger.tokens} of {limits.tokens} tokens")
+        rollouts = rollouts_ahead(self.job)
+        proposals = max(1, self.job.settings.pipeline.lanes)
+        ahead = {
+            "rollout": rollouts * ledger.mean_tokens("rollout"),
+            "proposal": proposals * ledger.mean_tokens("proposal"),
+        }
+        if limits.tokens is not None and ledger.tokens + sum(ahead.values()) > limits.tokens:
+            return _ended(step, "tokens", f"{ledger.tokens} of {limits.tokens} tokens")
+        for role, tokens in ahead.items():
+            cap, spent = limits.tokens_of(role), ledger.role(role).tokens
+            if cap is not None and spent + tokens > cap:
+                return _ended(step, f"{role}_tokens", f"{spent} of {cap} tokens")
         if limits.cost_usd is not None:
-            price = rollouts * (self.job.prices.rollout or 0.0) + (self.job.prices.proposal or 0.0)
+            prices = self.job.prices
+            price = rollouts * (prices.rollout or 0.0) + proposals * (prices.proposal or 0.0)
             if ledger.cost_usd + price > limits.cost_usd:
                 return _ended(step, "cost_usd", f"${ledger.cost_usd:.4f} of ${limits.cost_usd:g} spent")
         return None
+
+    def _decided(self, decision: events.Decision) -> None:
+        self._live.decided(decision)
+        self.watch.decision(decision)
 
     def _price(self, packet: Packet) -> float:
         return self.job.prices.proposal or 0.0

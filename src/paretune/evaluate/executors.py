@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
 
 from paretune.container.body import json_text
 from paretune.container.client import ContainerClient
@@ -34,6 +37,14 @@ class Executor(Protocol):
     """Runs a batch of rollouts; a failed one is returned, in its place, not raised."""
 
     async def run(self, batch: Sequence[Dispatch]) -> list[Answer | AttemptFailed]: ...
+
+
+@runtime_checkable
+class Closes(Protocol):
+    """An executor that holds on to something while it is used. The run that used it closes it at its end;
+    used again after that, it opens anew."""
+
+    def close(self) -> None: ...
 
 
 async def one_by_one(
@@ -107,11 +118,27 @@ Scorer = Callable[[Mapping[str, str], Mapping[str, JsonValue]], Any]
 """`(components, example data)` -> reward, or (reward, side information), or Answer; may be async."""
 
 
-@dataclass(frozen=True, slots=True)
+MOST_THREADS = 10_000
+"""Never reached: the queue's concurrency is."""
+
+
+@dataclass(slots=True, eq=False)
 class FunctionExecutor:
-    """Rollouts by a Python function of this process; a plain function runs in a thread."""
+    """Rollouts by a Python function of this process.
+
+    A plain function runs in a thread, and there are as many threads as rollouts were ever in flight: it is
+    the queue's `concurrency` that limits them, not the number of cores. A call that is past its deadline
+    is not waited for, but its thread cannot be stopped: it ends when the function returns.
+    """
 
     score: Scorer
+    _threads: ThreadPoolExecutor | None = field(default=None, init=False)
+
+    def close(self) -> None:
+        """Threads without work end now, the others with their call."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=False)
+            self._threads = None
 
     async def run(self, batch: Sequence[Dispatch]) -> list[Answer | AttemptFailed]:
         return await one_by_one(self._one, batch)
@@ -123,9 +150,7 @@ class FunctionExecutor:
             if inspect.iscoroutinefunction(self.score):
                 value = await self.score(request.candidate.components, request.example.data)
             else:
-                value = await asyncio.to_thread(
-                    self.score, request.candidate.components, request.example.data
-                )
+                value = await self._in_thread(request.candidate.components, request.example.data)
             if isinstance(value, Awaitable):
                 value = await value
             return replace(as_answer(value), seconds=time.monotonic() - began)
@@ -134,6 +159,12 @@ class FunctionExecutor:
         except Exception as error:  # noqa: BLE001 - user code may raise anything; it becomes a typed failure
             message = f"{type(error).__name__}: {error}"
             return AttemptFailed(FailureKind.EVALUATOR_RAISED, message)
+
+    async def _in_thread(self, *arguments: Mapping[str, Any]) -> Any:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="paretune-evaluator")
+        call = partial(contextvars.copy_context().run, self.score, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
 
 def as_answer(value: Any) -> Answer:

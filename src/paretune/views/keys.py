@@ -147,6 +147,19 @@ def _money(view: RunView) -> str:
     return f"${view.ledger.cost_usd:.4f} spent"
 
 
+def _tokens(*roles: str) -> Callable[[RunView], str]:
+    def explain(view: RunView) -> str:
+        ledger = view.ledger
+        return f"{sum(ledger.role(role).tokens for role in roles or ledger.by_role)} tokens used"
+
+    return explain
+
+
+def _unpriced(view: RunView) -> str:
+    count = sum(spent.unpriced for spent in view.ledger.by_role.values())
+    return f"{count} calls without a known price, which no money cap counts"
+
+
 def _length(view: RunView) -> str:
     cut = [d for d in view.of_kind(events.ProposalRejected) if getattr(d, "reason", "") == "too_long"]
     return f"{len(cut)} proposals were too long (length is an estimate, four characters a token)"
@@ -192,10 +205,15 @@ _EFFECTS: dict[str, Callable[[RunView], str]] = {
     "gepa.proposer_type": _proposer,
     "termination_config.max_cost_usd": _money,
     "termination_config.max_rollouts": _budget,
+    "termination_config.max_total_tokens": _tokens(),
+    "termination_config.max_policy_tokens": _tokens("rollout"),
+    "termination_config.max_proposer_tokens": _tokens("proposal"),
+    "termination_config.allow_unpriced": _unpriced,
 }
 
 _HANDED_ON: dict[str, str] = {
     "container.attempts": "tries of a call before it counts as failed",
+    "container.breaker_seconds": "how long a container that cannot be reached is waited for",
     "container.rollout_failure_rate_tolerance": "share of failed rollouts at which the run stops",
     "container.timeout_seconds": "time for one try",
     "gepa.evaluation.noise_replicates": "further rollouts of the initial prompt on the test split",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from paretune.core import events
@@ -10,11 +10,17 @@ from paretune.core.budget import Ledger, Limits
 from paretune.core.candidate import CandidateId, content_id
 from paretune.core.errors import ParetuneError
 from paretune.core.events import Decision, from_record
-from paretune.core.example import ExampleId
+from paretune.core.example import ExampleId, Split
 from paretune.core.rollout import Failure, Rollout
+from paretune.engine.outlook import Outlook, outlook
 from paretune.engine.run import restore
+from paretune.engine.standing import Course, Standing
+from paretune.engine.verify import stored_job
 from paretune.evaluate.facts import is_rollout, outcome
-from paretune.store.base import Fact, Run, Store
+from paretune.store.base import Attempt, Fact, Run, Store, StoredDecision
+
+CLOSING = (Split.SELECT, Split.TEST)
+"""Splits that only the closing evaluation draws from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """Everything of one run that people ask for. Built by `read`; immutable."""
+    """Everything of one run that people ask for. Built by `read`; immutable.
+
+    `elapsed` are active seconds at the last decision; `standing` is where a forecast starts from.
+    """
 
     run: Run
     decisions: tuple[Decision, ...]
@@ -52,6 +61,7 @@ class RunView:
     proposals: Mapping[str, Fact]
     ledger: Ledger
     elapsed: float
+    standing: Standing
     splits: Mapping[str, list[ExampleId]] = field(default_factory=dict)
 
     @property
@@ -79,6 +89,11 @@ class RunView:
     def chosen(self) -> events.BestChosen | None:
         return next((d for d in self.decisions if isinstance(d, events.BestChosen)), None)
 
+    @property
+    def outlook(self) -> Outlook:
+        """The forecast of the run, from its record."""
+        return outlook(stored_job(self.run), self.standing)
+
     def of_kind(self, kind: type[Decision]) -> list[Decision]:
         return [d for d in self.decisions if isinstance(d, kind)]
 
@@ -103,6 +118,8 @@ def read(store: Store, run_id: str) -> RunView:
     attempts = store.attempts(run.id)
     restore(ledger, [a for a in attempts if a.ended or run.status != "running"])  # else it may be in flight
     rollouts, failures, proposals = _sorted_facts(facts, ledger, run.id)
+    drawn = [*(r.key for r in rollouts.values()), *(f.key for f in failures)]
+    closing = sum(key.split in CLOSING for key in drawn)
     return RunView(
         run=run,
         decisions=decisions,
@@ -112,7 +129,32 @@ def read(store: Store, run_id: str) -> RunView:
         proposals=proposals,
         ledger=ledger,
         elapsed=log[-1].elapsed if log else 0.0,
+        standing=_standing(zip(log, decisions, strict=True), attempts, ledger, closing),
         splits=run.job["splits"],
+    )
+
+
+def _standing(
+    log: Iterable[tuple[StoredDecision, Decision]],
+    attempts: Sequence[Attempt],
+    ledger: Ledger,
+    closing: int,
+) -> Standing:
+    """What the record tells a forecast. Time is known up to the last decision, `timed` are calls by then."""
+    course, last = Course(), None
+    for last, decision in log:
+        course = course.after(decision, last.elapsed)
+    rollouts = [a for a in attempts if a.begun.role == "rollout"]
+    out = {a.begun.key for a in rollouts if a.ended is None} - ledger.drawn
+    ended = [a.ended.at for a in rollouts if a.ended and a.ended.outcome == "done"]
+    return Standing(
+        course,
+        drawn=len(ledger.drawn) + len(out),
+        elapsed=last.elapsed if last else 0.0,
+        timed=sum(at <= last.at for at in ended) if last else 0,
+        out=len(out),
+        closing=closing,
+        spent=ledger.by_role,
     )
 
 

@@ -1,0 +1,76 @@
+"""The forecast of a run that is under way, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from paretune.engine.outlook import Outlook, Range
+
+CAPS = {
+    "settings": "what the file asks for",
+    "generations": "what the file asks for",
+    "steps": "the cap on steps",
+    "rollouts": "the rollout budget",
+    "tokens": "the cap on tokens",
+    "rollout_tokens": "the cap on the policy's tokens",
+    "proposal_tokens": "the cap on the proposer's tokens",
+    "cost_usd": "the money cap",
+    "time": "the time limit",
+}
+"""A stop's name, in words."""
+
+
+def short(cast: Outlook) -> str:
+    """For the progress line: what is left, and what it will have cost."""
+    if cast.rollouts is None:
+        return "no forecast yet"
+    parts = []
+    if cast.seconds_left is not None:
+        parts.append(f"about {duration(cast.seconds_left.likely)} left")
+    if cast.proposals is not None and cast.proposals.high:
+        parts.append(f"{cast.proposals.likely:.0f} proposals to come")
+    if cast.usd is not None and cast.usd.high:
+        parts.append(f"{money(cast.usd.likely)} in all")
+    return ", ".join(parts)
+
+
+def full(cast: Outlook) -> str:
+    """For `show`: every figure with its range."""
+    if cast.rollouts is None:
+        return "forecast: not yet, too few steps are done"
+    parts = [_ranged(cast.rollouts, count, " rollouts")]
+    if cast.tokens is not None and cast.tokens.high:
+        parts.append(_ranged(cast.tokens, count, " tokens"))
+    if cast.usd is not None and cast.usd.high:
+        parts.append(_ranged(cast.usd, money, ""))
+    text = f"forecast of the whole run: {', '.join(parts)}"
+    if cast.proposals is not None:
+        text += f"; still to come {_ranged(cast.proposals, count, ' proposals')}"
+    if cast.seconds_left is not None:
+        text += f" in {_ranged(cast.seconds_left, duration, '')}"
+    return text + (f"; {CAPS[cast.ends_by]} ends it" if cast.ends_by in CAPS else "")
+
+
+def _ranged(figure: Range, word: Callable[[float], str], unit: str) -> str:
+    low, likely, high = word(figure.low), word(figure.likely), word(figure.high)
+    return f"{likely}{unit}" + (f" ({low} to {high})" if low != high else "")
+
+
+def count(number: float) -> str:
+    """`950`, `12.3k`, `4.56M`."""
+    for size, letter in ((1e6, "M"), (1e4, "k")):
+        if number >= size:
+            return f"{number / (1e3 if letter == 'k' else 1e6):.3g}{letter}"
+    return f"{number:.0f}"
+
+
+def money(usd: float) -> str:
+    """Cents, and small sums in full."""
+    return f"${usd:.2f}" if usd >= 1 else f"${usd:.4f}"
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min` or `2.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
