@@ -165,8 +165,10 @@ def test_every_step_of_a_lane_ends_and_every_head_passed_a_gate(name: str, seed:
                 steps[step].append("start")
             case events.StepSkipped(step=step, reason=reason) if reason != "nothing_scored":
                 steps[step].append("end")
-            case events.ProposalRejected(step=step):
-                steps[step].append("end")
+            case events.ProposalRejected(step=step, reason=reason):
+                steps[step] += ["end"] if reason != "clash" else []  # asked again, from the new head
+            case events.SearchEnded(step=step):
+                steps[step] += ["end"] if steps[step] == ["start"] else []
             case events.GateDecided(step=step, child=child, passed=True):
                 passed.add(child)
             case events.GateDecided(step=step):

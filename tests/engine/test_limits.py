@@ -164,14 +164,15 @@ def test_generations_end_the_search_and_every_event_carries_its_own() -> None:
 
 
 class _Clock:
-    """Gives `per_look` seconds more each time it is looked at."""
+    """Goes on by a second with each decision."""
 
-    def __init__(self, per_look: float) -> None:
-        self.now, self.per_look = 0.0, per_look
+    now = 0.0
 
     def __call__(self) -> float:
-        self.now += self.per_look
         return self.now
+
+    def tick(self, decision: events.Decision) -> None:
+        self.now += 1.0
 
 
 def test_time_ends_the_search_and_the_replay_needs_no_clock() -> None:
@@ -179,7 +180,8 @@ def test_time_ends_the_search_and_the_replay_needs_no_clock() -> None:
     job, proposer = case.job(limits=Limits(rollouts=400, seconds=60.0)), case.proposer()
     run_id = begin(store, job, proposer)
     executor = RulebookExecutor(case.book)
-    asyncio.run(Runner(store, run_id, job, executor, proposer, clock=_Clock(1.0)).run())
+    clock = _Clock()
+    asyncio.run(Runner(store, run_id, job, executor, proposer, Watch(decision=clock.tick), clock=clock).run())
     view = read(store, run_id)
     assert ended(view) == "time"
     assert view.finished is not None
@@ -191,20 +193,22 @@ def test_time_ends_the_search_and_the_replay_needs_no_clock() -> None:
 
 def test_active_time_adds_up_over_sessions() -> None:
     case, store = CASES["classic"](0), MemoryStore()
-    job, proposer = case.job(limits=Limits(rollouts=400, seconds=30.0)), case.proposer()
+    job, proposer = case.job(limits=Limits(rollouts=400, seconds=60.0)), case.proposer()
     run_id = begin(store, job, proposer)
     sessions = 0
     while store.run(run_id).status != "succeeded":
         sessions += 1
-        runner = Runner(store, run_id, job, RulebookExecutor(case.book), proposer, clock=_Clock(1.0))
-        asyncio.run(_paused_after(runner, store, 10 * sessions))
+        clock = _Clock()
+        runner = Runner(store, run_id, job, RulebookExecutor(case.book), proposer, clock=clock)
+        asyncio.run(_paused_after(runner, clock, store, 10 * sessions))
     assert sessions > 2
     assert ended(read(store, run_id)) == "time"
-    assert store.decisions(run_id)[-1].elapsed < 30 + 5 + sessions
+    assert store.decisions(run_id)[-1].elapsed < 60 + 5 + sessions
 
 
-async def _paused_after(runner: Runner, store: MemoryStore, decisions: int) -> None:
+async def _paused_after(runner: Runner, clock: _Clock, store: MemoryStore, decisions: int) -> None:
     def look(decision: events.Decision) -> None:
+        clock.tick(decision)
         if len(store.decisions(runner.run_id)) >= decisions:
             runner.stop.set()
 

@@ -20,7 +20,7 @@ from paretune.engine.standing import Course, Standing
 from paretune.store import MemoryStore
 from paretune.views.run_view import RunView, read
 from support.rulebook import RulebookExecutor
-from support.runs import CASES, begin
+from support.runs import CASES, JournalStore, begin
 
 FIGURES = [f.name for f in fields(Outlook) if f.name != "ends_by"]
 CAPPED = {
@@ -32,20 +32,17 @@ CAPPED = {
 
 
 def followed(name: str, limits: Limits, seed: int = 0) -> tuple[Job, list[Outlook], list[Outlook], RunView]:
-    """At each decision: the forecast of the process at work, and the one that its record allows."""
-    case, store = CASES[name](seed), MemoryStore()
+    """The forecast of the process at each decision, and the one that its record allows, as it grew."""
+    case, store = CASES[name](seed), JournalStore()
     job = case.job(limits=limits, prices=Prices(0.004, 0.01))
     run_id = begin(store, job, case.proposer())
     lives: list[Live] = []
     live: list[Outlook] = []
-    told: list[Outlook] = []
-
-    def look(decision: events.Decision) -> None:
-        live.append(lives[0].outlook())
-        told.append(read(store, run_id).outlook)
-
-    watch = Watch(decision=look, live=lives.append)
+    watch = Watch(decision=lambda decision: live.append(lives[0].outlook()), live=lives.append)
     asyncio.run(Runner(store, run_id, job, RulebookExecutor(case.book), case.proposer(), watch).run())
+    every = max(1, len(store.commits) // 60)
+    grown = [store.after(run_id, commits) for commits in range(1, len(store.commits) + 1, every)]
+    told = [read(early, run_id).outlook for early in grown]
     return job, live, told, read(store, run_id)
 
 

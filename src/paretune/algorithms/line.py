@@ -99,7 +99,7 @@ class Line(Search):
         try:
             outcomes = await self.rollouts(lane, step, head, self.everything, VALIDATION)
         except BudgetExceeded as stop:
-            await self.stop(step, stop)
+            await self.stopped(step, stop)
             return
         self._validating = False
         if await self._admitted(step, head, outcomes):
@@ -186,10 +186,12 @@ class Line(Search):
     def affords(self, wanted: int) -> bool:
         return self.ports.ledger.affords((), wanted + self.kept())
 
-    async def stop(self, step: int, stop: BudgetExceeded) -> None:
-        """No further step begins; the first reason counts."""
+    async def stopped(self, step: int, stop: BudgetExceeded) -> None:
+        """No further step begins; the first reason counts, later steps are skipped for theirs."""
         if self.over is None:
             self.over = await self.end(step, stop.limit, str(stop))
+        elif stop.limit not in PAID:  # what could be paid is no consequence of the record
+            await self.skip(step, "budget", str(stop))
 
     async def rollouts(
         self,

@@ -107,7 +107,7 @@ class Trunk(Line):
                 try:
                     await self._step(lane, step)
                 except BudgetExceeded as stop:
-                    await self.stop(step, stop)
+                    await self.stopped(step, stop)
         self._lanes -= 1
 
     # -- one step ---------------------------------------------------------------------------------
