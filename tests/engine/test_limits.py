@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from paretune.algorithms.settings import GepaSettings
-from paretune.algorithms.stops import STALLED_AFTER, closing_rollouts
+from paretune.algorithms.stops import STALLED_EPOCHS, STALLED_STEPS, closing_rollouts
 from paretune.core import events
 from paretune.core.budget import Limits
 from paretune.core.errors import Misconfigured, Paused
@@ -334,7 +334,9 @@ def test_a_proposer_that_leads_nowhere_ends_after_a_bounded_number_of_steps(
     for limits in (Limits(rollouts=20_000), Limits()):
         view, _, executor = ran(replace(case, settings=endless, limits=limits), proposer=proposer)
         assert ended(view) == "stalled"
-        assert len(view.of_kind(events.StepStarted)) <= STALLED_AFTER * (1 + executor.calls.total())
+        epoch = -(-len(case.splits.reflect) // case.settings.minibatch_size)
+        bound = max(STALLED_STEPS, STALLED_EPOCHS * epoch)
+        assert len(view.of_kind(events.StepStarted)) <= bound * (1 + executor.calls.total())
 
 
 def test_no_proposal_no_gain() -> None:

@@ -21,6 +21,10 @@ from paretune.evaluate.queue import Priority
 
 T = TypeVar("T")
 
+FIRST = 2
+"""The first validation does not wait for its share of the rollouts, but for so many times as many steps:
+until then the result of the run is the initial prompt."""
+
 
 @dataclass(slots=True)
 class Line(Search):
@@ -83,10 +87,10 @@ class Line(Search):
         """Start one in the background, of the newest head, one at a time."""
         head = self.head
         pipeline, wanted = self.settings.pipeline, self.undrawn(head, self.everything)
-        since = len(self.ports.ledger.drawn) - self._validated_at
-        enough = self._unvalidated >= pipeline.validate_every
-        enough = enough and since * pipeline.validation_share >= wanted * (1 - pipeline.validation_share)
-        if self._validating or not enough or head.id in self.pool.members:
+        since, share = len(self.ports.ledger.drawn) - self._validated_at, pipeline.validation_share
+        first = len(self.pool.members) == 1 and self._unvalidated >= FIRST * pipeline.validate_every
+        enough = self._unvalidated >= pipeline.validate_every and since * share >= wanted * (1 - share)
+        if self._validating or not (first or enough) or head.id in self.pool.members:
             return
         if self.affords(wanted):
             self._validating, self._unvalidated = True, 0
@@ -200,9 +204,13 @@ class Line(Search):
         candidate: Candidate,
         examples: Sequence[Example],
         least: float = ROLLOUTS,
+        replicate: int = 0,
     ) -> list[Outcome]:
-        """Outcomes, noted in this lane's turn. Raises BudgetExceeded where money ran out, then or now."""
-        requests = self.requests(candidate, examples)
+        """Outcomes, noted in this lane's turn; a proposer sees first draws only.
+
+        Raises BudgetExceeded where money ran out, then or now.
+        """
+        requests = self.requests(candidate, examples, replicate)
         keys = self.ports.evaluate.keys(requests)
         fresh = set(keys) - self.ports.ledger.drawn
         priority = Priority.BACKGROUND if least == VALIDATION else Priority.GATE
@@ -212,7 +220,7 @@ class Line(Search):
         self.pace.end(keys)
         if self._ran_out(step):
             raise BudgetExceeded("cost_usd", 0, 0)
-        self.notes.keep(candidate.id, outcomes)
+        self.notes.keep(candidate.id, outcomes if not replicate else ())
         return outcomes
 
     async def paid(self, lane: Lane, step: int, work: Awaitable[T], lasts: Seconds) -> T:

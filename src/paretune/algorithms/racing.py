@@ -53,6 +53,12 @@ class Race:
         """What the child got; an example that failed to be scored counts on neither side."""
         self.after.update(rewards)
 
+    @property
+    def hangs_on(self) -> ExampleId | None:
+        """The one failure on which all that the child gained was gained, if it is only one."""
+        gained = [e for e in self.failed if self.after.get(e, self.failed[e]) > self.failed[e] + ROUNDING]
+        return gained[0] if len(gained) == 1 else None
+
     def verdict(self) -> Verdict:
         """Sums over all pairs; passed if the weighted difference is above 0 (a draw is no improvement)."""
         before = {**self.failed, **self.passed}

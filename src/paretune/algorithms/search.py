@@ -6,6 +6,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from paretune.algorithms.doubt import Doubt
 from paretune.algorithms.finish import Contender
 from paretune.algorithms.merge import Merge, Merger, gate_examples
 from paretune.algorithms.notebook import Notebook
@@ -58,6 +59,7 @@ class Search:
     merger: Merger = field(init=False)
     schedule: Schedule = field(init=False)
     notes: Notebook = field(init=False)
+    doubt: Doubt = field(default_factory=Doubt)
     minibatches: int = 0
     at: int = 0
 
@@ -246,8 +248,10 @@ class Search:
 
     # -- full evaluation --------------------------------------------------------------------------
 
-    def requests(self, candidate: Candidate, examples: Sequence[Example]) -> list[RolloutRequest]:
-        return [RolloutRequest(candidate, example) for example in examples]
+    def requests(
+        self, candidate: Candidate, examples: Sequence[Example], replicate: int = 0
+    ) -> list[RolloutRequest]:
+        return [RolloutRequest(candidate, example, replicate) for example in examples]
 
     def undrawn(self, candidate: Candidate, examples: Sequence[Example]) -> int:
         """Rollouts that scoring this candidate on these examples would take from the budget."""

@@ -26,7 +26,8 @@ class Pipeline:
     `guards`: examples that the parent passes, added to each gate. A head is validated after `validate_every`
     accepted steps, if validations took no more than `validation_share` of the rollouts, on all pareto
     examples and a panel of at most `panel` reflect examples; after `plateau` validations without a new
-    incumbent parents come from the frontier.
+    incumbent parents come from the frontier. `replicates` 1: a child that passes by a single answer is
+    asked once more there, unless answers are known to repeat.
     """
 
     lanes: int = 0
@@ -37,6 +38,7 @@ class Pipeline:
     validation_share: float = 0.2
     panel: int = 56
     plateau: int = 3
+    replicates: int = 1
 
 
 @dataclass(frozen=True, slots=True)

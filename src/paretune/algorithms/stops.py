@@ -11,8 +11,9 @@ from paretune.core.budget import Ledger
 from paretune.core.events import SearchEnded
 from paretune.core.example import Splits
 
-STALLED_AFTER = 200
-"""Steps in a row that ask for no rollout: the proposer repeats itself, or nothing is left to learn."""
+STALLED_EPOCHS, STALLED_STEPS = 3, 20
+"""Epochs (and steps, at least) in a row that ask for no rollout: the proposer repeats itself, or nothing is
+left to learn."""
 
 STEPS = 10
 """A search should have so many steps before rollouts are kept for more than one finalist."""
@@ -68,8 +69,8 @@ class Schedule:
             return "steps", f"all {ledger.limits.steps} steps are done"
         if self._moved[1] != len(ledger.drawn):
             self._moved = (step, len(ledger.drawn))
-        if step - self._moved[0] >= STALLED_AFTER:
-            return "stalled", f"no step of the last {STALLED_AFTER} asked for a rollout"
+        if step - self._moved[0] >= self.stalled_after:
+            return "stalled", f"no step of the last {self.stalled_after} asked for a rollout"
         generation = self.generation(step)
         if generation > settings.generations:
             return "generations", f"all {settings.generations} generations are done"
@@ -80,6 +81,11 @@ class Schedule:
         if left is not None and left < wanted:
             return "rollouts", f"{left} rollouts left, a step and the end need {wanted}"
         return None
+
+    @property
+    def stalled_after(self) -> int:
+        """Steps without a rollout after which none is to be expected."""
+        return max(STALLED_STEPS, STALLED_EPOCHS * -(-len(self.splits.reflect) // self._minibatch()))
 
     def closing(self) -> int:
         return kept_rollouts(self.splits, self.settings, self.ledger.limits.rollouts)

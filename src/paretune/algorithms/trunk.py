@@ -296,9 +296,22 @@ class Trunk(Line):
                 await self.skip(step.number, "budget", "the gate does not fit")
                 return False
             race.scored(scores(await self.rollouts(step.lane, step.number, draft.child, asked)))
+        await self._ask_again(step, draft.child, race)
         better = await self.judged(step.number, draft.child, race.verdict(), draft.baseline.id, number)
         self.mixture.saw(race.after if better and not step.off_line else {})
         return better
+
+    async def _ask_again(self, step: Step, child: Candidate, race: Race) -> None:
+        """Where a child passes by a single answer, a second one is drawn, and their mean counts."""
+        example = race.hangs_on
+        if not (self.settings.pipeline.replicates and self.doubt.remains and race.verdict().passed):
+            return
+        asked = [e for e in self.splits.reflect if e.id == example]
+        if asked and self.affords(1):
+            again = scores(await self.rollouts(step.lane, step.number, child, asked, replicate=1))
+            for e, second in again.items():
+                self.doubt.heard(race.after[e], second)
+                race.scored({e: (race.after[e] + second) / 2})
 
     def _guards(
         self, known: Mapping[ExampleId, float], beside: Sequence[Example], rng: Random

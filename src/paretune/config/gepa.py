@@ -75,7 +75,8 @@ class GEPAPipelineConfig(Section):
     carried onto the head (`repair`). `lanes`: as many as minibatches fit into `rollout.max_concurrent`, at
     most 2, if not given; more lanes are faster, one learns most per rollout. `guards`: further examples that
     the parent passes, added to each gate. A head is validated after `validate_every` accepted steps, within
-    `validation_share` of the rollouts, on the pareto examples and at most `panel` others.
+    `validation_share` of the rollouts, on the pareto examples and at most `panel` others. `replicates` 1: a
+    child that passes its gate by a single answer is asked once more there, unless answers repeat.
     """
 
     mode: Literal["sync", "async"] = "async"
@@ -87,6 +88,7 @@ class GEPAPipelineConfig(Section):
     validation_share: float = Field(0.2, gt=0, le=1)
     panel: int = Field(56, ge=0)
     plateau_after: int = Field(3, gt=0)
+    replicates: int = Field(1, ge=0, le=1)
 
 
 class GEPARungsConfig(Section):

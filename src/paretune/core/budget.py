@@ -108,16 +108,13 @@ class Ledger:
 
     def _refuse_tokens(self, role: str, wanted: int) -> None:
         """Raises BudgetExceeded if so many tokens would pass the cap on all, or on those of this role."""
+        every, own = self.limits.tokens, self.limits.tokens_of(role)
+        if every is None and own is None:
+            return
         held = self._reserved_tokens.values()
-        caps = (
-            ("tokens", self.limits.tokens, self.tokens + sum(tokens for _, tokens in held)),
-            (
-                f"{role}_tokens",
-                self.limits.tokens_of(role),
-                self.role(role).tokens + sum(tokens for who, tokens in held if who == role),
-            ),
-        )
-        for name, cap, taken in caps:
+        in_all = self.tokens + sum(tokens for _, tokens in held)
+        of_role = self.role(role).tokens + sum(tokens for who, tokens in held if who == role)
+        for name, cap, taken in (("tokens", every, in_all), (f"{role}_tokens", own, of_role)):
             if cap is not None and wanted > cap - taken:
                 raise BudgetExceeded(name, wanted, max(0, cap - taken))
 

@@ -234,6 +234,7 @@ def pipeline_of(config: GEPAPipelineConfig, minibatches_at_once: int) -> Pipelin
         validation_share=config.validation_share,
         panel=config.panel,
         plateau=config.plateau_after,
+        replicates=config.replicates,
     )
 
 
