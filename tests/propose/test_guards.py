@@ -271,3 +271,18 @@ def test_differences_for_people() -> None:
     assert by_component({"a": "x\ny", "b": "same"}, {"a": "x\nz", "b": "same"}) == {
         "a": "--- a (before)\n+++ a (after)\n@@ -1,2 +1,2 @@\n x\n-y\n+z"
     }
+
+
+def test_an_excerpt_without_beginning_and_end_is_no_edit() -> None:
+    parent = "Answer the ticket.\nRULES\n- be brief\n- be kind\nEND\nAnswer only."
+    packet = Packet(Candidate({"text": parent}), ("text",), (), Surface())
+    for excerpt in ("- be brief\n- be kind", "RULES\n- be brief\n- be kind\nEND"):
+        with pytest.raises(Rejected, match="excerpt") as rejection:
+            check(Proposal({"text": excerpt}), packet)
+        assert rejection.value.reason is Reason.TRUNCATED
+    for edit in (
+        "Answer the ticket.\nRULES\n- be brief",
+        "- be kind\nEND\nAnswer only.",
+        "- be kind\n- be brief",
+    ):
+        assert check(Proposal({"text": edit}), packet) == {"text": edit}

@@ -123,7 +123,7 @@ async def test_a_result_says_whether_it_is_the_one_that_is_kept() -> None:
     kept = []
     for key in ("r_1", "r_2"):
         attempt = await book.begin(key, "rollout", 1, 0.0)
-        kept.append(await book.done(attempt, Fact(key, "rollout", {"reward": 0.0}), Usage()))
+        kept.append(await book.done(attempt, Fact(key, "rollout", {"reward": 0.0}), Usage(), 0.1))
 
     assert kept == [True, False]
     assert store.drawn(RUN.id) == ["r_1", "r_2"]

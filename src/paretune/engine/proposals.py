@@ -129,9 +129,10 @@ class Proposals:
             await self._book.failed(attempt, error)
             raise
         paid = priced(result.usage, usd)
-        self._ledger.settle(f"{key}/{number}", "proposal", paid, self._clock() - began)
+        seconds = self._clock() - began
+        self._ledger.settle(f"{key}/{number}", "proposal", paid, seconds)
         fact = dataclasses.replace(_fact(key, result), seconds=asked.so_far())
-        await self._book.done(attempt, fact, paid)
+        await self._book.done(attempt, fact, paid, seconds)
 
     async def _without(self, key: str, error: AttemptFailed, asked: Asked) -> None:
         self._failures += 1

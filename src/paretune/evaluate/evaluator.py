@@ -237,29 +237,28 @@ class Evaluator:
             self._queue.leave(flight.ticket, result)
         now = self._clock()
         if isinstance(result, Answer):
-            paid = priced(result.usage, usd)
+            flight.took, paid = flight.since(now), priced(result.usage, usd)
             self._ledger.settle(reservation, "rollout", paid, now - began)
-            return await self._keep(flight, attempt, result, paid, flight.since(now))
+            return await self._keep(flight, attempt, result, paid, now - began)
         self._ledger.give_up(reservation, "rollout", result.kind, usd)
         rest = self._rest(flight, result)
         if rest is not None:
             await self._book.failed(attempt, result)
             return rest
-        return await self._keep_failure(flight, attempt, result, flight.since(now))
+        flight.took = flight.since(now)
+        return await self._keep_failure(flight, attempt, result, flight.took)
 
     async def _keep(self, flight: Flight, attempt: str, answer: Answer, paid: Usage, seconds: float) -> Home:
-        flight.took = seconds
+        """`seconds` are those of the call that brought the answer."""
         rollout = Rollout(flight.key, answer)
         self._observe(rollout)
-        fact = rollout_fact(rollout, seconds)
-        if not await self._book.done(
-            attempt, fact, paid
-        ):  # another run has paid for the same cell meanwhile: what is on record decides
-            return _home((await self._lookups.facts([flight.id]))[flight.id])
-        return Home(kept_outcome(fact, rollout), seconds)
+        fact = rollout_fact(rollout, flight.took or 0.0)
+        if await self._book.done(attempt, fact, paid, seconds):
+            return Home(kept_outcome(fact, rollout), fact.seconds)
+        # Another run has paid for the same cell meanwhile: what is on record decides.
+        return _home((await self._lookups.facts([flight.id]))[flight.id])
 
     async def _keep_failure(self, flight: Flight, attempt: str, error: AttemptFailed, seconds: float) -> Home:
-        flight.took = seconds
         failure = Failure(flight.key, error.kind, error.message, flight.attempts)
         self._observe(failure)  # before anybody who is let in now can start
         await self._book.failed(attempt, error)

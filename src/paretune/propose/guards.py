@@ -112,6 +112,11 @@ def _check_whole(name: str, text: str, parent: str) -> None:
         raise Rejected(Reason.TRUNCATED, f"component {name!r} ends inside a code block")
     if _OPEN_PLACEHOLDER.search(text) and not _OPEN_PLACEHOLDER.search(parent):
         raise Rejected(Reason.TRUNCATED, f"component {name!r} ends inside a placeholder")
+    # Models that are asked for the whole like to answer with the part that they looked at.
+    if f"\n{text.strip()}\n" in parent.strip():
+        raise Rejected(
+            Reason.TRUNCATED, f"component {name!r} is an excerpt of the current text, nothing else"
+        )
 
 
 def _check_new(child: Mapping[str, str], packet: Packet, known: Collection[CandidateId]) -> None:

@@ -126,8 +126,8 @@ class RunBook:
         await self.post(AttemptBegun(attempt, key, role, number, reserved_usd, self._moment()))
         return attempt
 
-    async def done(self, attempt: str, fact: Fact, usage: Usage) -> bool:
-        """The attempt's result and its end, in one transaction.
+    async def done(self, attempt: str, fact: Fact, usage: Usage, seconds: float) -> bool:
+        """The attempt's result and its end, in one transaction; its own call took so many seconds.
 
         True if this result is the one that is kept: a resumed run will find `as_stored(fact)`. False if
         there is another, which `known` gives; it stays.
@@ -135,7 +135,7 @@ class RunBook:
         at = self._moment()
         kept = Fact(fact.key, fact.kind, fact.body, fact.scope, self.run_id, fact.seconds, at)
         tokens = (usage.prompt_tokens, usage.completion_tokens)
-        end = AttemptEnded(attempt, "done", "", "", *tokens, usage.cost_usd, fact.seconds, at)
+        end = AttemptEnded(attempt, "done", "", "", *tokens, usage.cost_usd, seconds, at)
         return fact.key not in await self.post(kept, end)
 
     async def failed(self, attempt: str, error: AttemptFailed) -> None:
