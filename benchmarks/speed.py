@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import wall
 from benchmarks.speed_client import IN_FLIGHT, SEED, ask, bodies, examples
 from paretune.algorithms.settings import GepaSettings, Pipeline
+from paretune.cli.session import rare_collections
 from paretune.container.client import ContainerClient
 from paretune.core.budget import Limits
 from paretune.core.example import Split, Splits
@@ -351,6 +352,7 @@ def _walls(landscape: str, modes: str, worlds: int) -> dict[str, Any]:
 
 
 def main() -> None:
+    rare_collections()  # as the command line does
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
