@@ -74,3 +74,23 @@ def test_too_few_scored_is_no_pass() -> None:
     race.scored({"f0": 1.0})
     verdict = race.verdict()
     assert (verdict.passed, verdict.reason) == (False, "too_few_scored")
+
+
+@given(
+    st.lists(st.tuples(reward, child), min_size=1, max_size=6),
+    st.lists(child, max_size=6),
+    st.integers(0, 4).map(lambda n: n / 4),
+)
+def test_what_a_child_passes_by_alone_is_what_it_would_not_pass_without(
+    failed: list[tuple[float, float]], passed: list[float], share: float
+) -> None:
+    race = _race([before for before, _ in failed], len(passed), share, 99)
+    after = {f"f{i}": r for i, (_, r) in enumerate(failed)} | {f"p{i}": r for i, r in enumerate(passed)}
+    while examples := race.next():
+        race.scored({e: after[e] for e in examples})
+    gained = [e for e, before in race.failed.items() if after[e] > before]
+    assert race.hangs_on == (gained[0] if len(gained) == 1 else None)
+    if race.hangs_on:
+        race.scored({race.hangs_on: race.failed[race.hangs_on]})
+        assert race.hangs_on is None
+        assert not race.verdict().passed

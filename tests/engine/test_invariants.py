@@ -443,7 +443,7 @@ def _measured(store: MemoryStore, run_id: str) -> dict[str, dict[str, float]]:
     rewards: dict[str, dict[str, float]] = defaultdict(dict)
     for fact in store.facts(store.drawn(run_id), run_id).values():
         found = outcome(fact) if fact.kind == "rollout" else None
-        if isinstance(found, Rollout) and found.key.split is Split.PARETO:
+        if isinstance(found, Rollout) and (found.key.split, found.key.replicate) == (Split.PARETO, 0):
             rewards[found.candidate][found.example] = found.reward
     return rewards
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from paretune.core.candidate import CandidateId
+from paretune.core.example import ExampleId
 
 CONVINCED = 8
 """After so many second answers that were all like the first, answers are taken to repeat."""
@@ -11,24 +14,17 @@ SAME = 1e-9
 
 @dataclass(slots=True)
 class Doubt:
-    """What second answers to the same question said so far."""
+    """Which questions were asked twice, and whether a second answer was ever another one (`noisy`)."""
 
-    alike: int = 0
-    other: int = 0
+    noisy: bool = False
+    asked: set[tuple[CandidateId, ExampleId]] = field(default_factory=set)
 
-    @property
-    def noisy(self) -> bool:
-        """True once a second answer was another one."""
-        return self.other > 0
-
-    @property
-    def remains(self) -> bool:
-        """True as long as asking again may tell something."""
-        return self.noisy or self.alike < CONVINCED
+    def asks(self, candidate: CandidateId, example: ExampleId) -> bool:
+        """True if asking this once more may tell something, or was done already."""
+        if self.noisy or len(self.asked) < CONVINCED:
+            self.asked.add((candidate, example))
+        return (candidate, example) in self.asked
 
     def heard(self, first: float, second: float) -> None:
         """Two rewards of the same text on the same example."""
-        if abs(first - second) > SAME:
-            self.other += 1
-        else:
-            self.alike += 1
+        self.noisy = self.noisy or abs(first - second) > SAME

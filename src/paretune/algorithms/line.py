@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from paretune.algorithms.finish import Contender
-from paretune.algorithms.lanes import Lane, Seconds, Turns
-from paretune.algorithms.pace import ROLLOUTS, VALIDATION, Pace
+from paretune.algorithms.lanes import Lane, Turns
 from paretune.algorithms.search import Search
 from paretune.algorithms.validation import Incumbent
 from paretune.core import events
@@ -20,6 +19,9 @@ from paretune.core.rollout import Outcome, scores
 from paretune.evaluate.queue import Priority
 
 T = TypeVar("T")
+
+ROLLOUTS, PROPOSAL, VALIDATION = 1, 2, 8
+"""Ticks: how long a batch of rollouts, a proposal and a validation in the background are taken to last."""
 
 FIRST = 2
 """The first validation does not wait for its share of the rollouts, but for so many times as many steps:
@@ -39,15 +41,10 @@ class Line(Search):
     over: events.SearchEnded | None = None
     moves: int = 0
     panel: tuple[Example, ...] = ()
-    pace: Pace = field(init=False)
     _unvalidated: int = 0
     _validating: bool = False
     _validated_at: int = 0
     _measured: dict[CandidateId, Mapping[ExampleId, float]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        Search.__post_init__(self)
-        self.pace = Pace(self.settings.pipeline.lanes * self.settings.minibatch_size)
 
     async def begin(self, lane: Lane, seed: Candidate) -> None:
         """The seed is head and incumbent, with all pareto examples and the panel."""
@@ -127,18 +124,12 @@ class Line(Search):
         for candidate in (self.head, *self.deferred):
             if candidate.id in self.pool.members:
                 continue
-            import os
-
-            ex = self.everything if os.environ.get("P") else self.splits.pareto
-            wanted = self.undrawn(candidate, ex) + self.schedule.closing()
+            wanted = self.undrawn(candidate, self.everything) + self.schedule.closing()
             if not self.ports.ledger.affords((), wanted):
                 if candidate not in self.deferred:
                     await self.put_off(self.at, candidate)
                 continue
-            import os
-
-            ex = self.everything if os.environ.get("P") else self.splits.pareto
-            outcomes = await self.rollouts(lane, self.at, candidate, ex)
+            outcomes = await self.rollouts(lane, self.at, candidate, self.everything)
             if await self._admitted(self.at, candidate, outcomes):
                 await self._compared(self.at, candidate, outcomes)
         self.deferred = [c for c in self.deferred if c.id not in self.pool.members]
@@ -167,8 +158,10 @@ class Line(Search):
 
     def contenders(self) -> list[Contender]:
         """Who was validated, by everything that it was validated on; then those put off."""
-        rewards = self._measured
-        members = [Contender(m.candidate, m.rewards, rewards[m.candidate.id]) for m in self.pool.ranked()]
+        all_of = self._measured if self.panel else {}
+        members = [
+            Contender(m.candidate, m.rewards, all_of.get(m.candidate.id, {})) for m in self.pool.ranked()
+        ]
         members.sort(key=lambda one: (not self.pool.scored_enough(one.candidate.id), -one.mean))
         return [*members, *map(Contender, self.deferred)]
 
@@ -181,10 +174,7 @@ class Line(Search):
 
     def kept(self) -> int:
         """Kept for the closing, and where nothing else chooses the best, for the head's validation."""
-        import os
-
-        ex = self.everything if os.environ.get("P") else self.splits.pareto
-        head = 0 if self.splits.select else len(ex)
+        head = 0 if self.splits.select else len(self.everything)
         return self.schedule.closing() + head
 
     def affords(self, wanted: int) -> bool:
@@ -203,7 +193,7 @@ class Line(Search):
         step: int,
         candidate: Candidate,
         examples: Sequence[Example],
-        least: float = ROLLOUTS,
+        ticks: int = ROLLOUTS,
         replicate: int = 0,
     ) -> list[Outcome]:
         """Outcomes, noted in this lane's turn; a proposer sees first draws only.
@@ -211,23 +201,18 @@ class Line(Search):
         Raises BudgetExceeded where money ran out, then or now.
         """
         requests = self.requests(candidate, examples, replicate)
-        keys = self.ports.evaluate.keys(requests)
-        fresh = set(keys) - self.ports.ledger.drawn
-        priority = Priority.BACKGROUND if least == VALIDATION else Priority.GATE
-        work = self.ports.evaluate.start(requests, priority)
-        lasts = self.pace.begin(self.turns.now, keys, fresh, work, least)
-        outcomes = await self.paid(lane, step, work, lasts)
-        self.pace.end(keys)
+        priority = Priority.BACKGROUND if ticks == VALIDATION else Priority.GATE
+        outcomes = await self.paid(lane, step, self.ports.evaluate.start(requests, priority), ticks)
         if self._ran_out(step):
             raise BudgetExceeded("cost_usd", 0, 0)
         self.notes.keep(candidate.id, outcomes if not replicate else ())
         return outcomes
 
-    async def paid(self, lane: Lane, step: int, work: Awaitable[T], lasts: Seconds) -> T:
+    async def paid(self, lane: Lane, step: int, work: Awaitable[T], ticks: int) -> T:
         """The result of this work, at the lane's next turn. Raises BudgetExceeded if money ran out by then:
         what could not be paid is not on record."""
         try:
-            return await lane.work(work, lasts)
+            return await lane.work(work, ticks)
         except ParetuneError as error:
             if self._ran_out(step):
                 raise BudgetExceeded("cost_usd", 0, 0) from error

@@ -15,20 +15,14 @@ from paretune.propose.guards import Rejected
 D = TypeVar("D", bound=Decision)
 
 
-class Rollouts(Awaitable[list[Outcome]], Protocol):
-    """Rollouts that were started; outcomes in the order of the requests."""
-
-    def seconds(self, key: str) -> float:
-        """What this fact says that its rollout took; until it is home, what it has taken at least."""
-        ...
-
-
 class Evaluate(Protocol):
     """Scores candidates; see `paretune.evaluate.evaluator.Evaluator`."""
 
     def keys(self, requests: Sequence[RolloutRequest]) -> list[str]: ...
 
-    def start(self, requests: Sequence[RolloutRequest], priority: Priority = Priority.FULL) -> Rollouts:
+    def start(
+        self, requests: Sequence[RolloutRequest], priority: Priority = Priority.FULL
+    ) -> Awaitable[list[Outcome]]:
         """The budget is drawn before it returns, so that lanes draw in the order of their calls."""
         ...
 
@@ -45,18 +39,8 @@ class Drafted:
     result: Proposal | Rejected
 
 
-class Drafting(Awaitable[Drafted], Protocol):
-    """A proposer that was asked."""
-
-    def seconds(self) -> float:
-        """What the proposal took as its fact has it; until it is home, what it has taken at least."""
-        ...
-
-
 class Propose(Protocol):
     """Asks the proposer, once per packet."""
-
-    def start(self, packet: Packet) -> Drafting: ...
 
     async def propose(self, packet: Packet) -> Drafted: ...
 

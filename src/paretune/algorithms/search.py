@@ -176,8 +176,16 @@ class Search:
         self.tried.setdefault(parent, []).append(tried)
 
     async def proposed(
-        self, step: int, child: Candidate, *, rationale: str = "", proposal: str = "", ancestor: str = ""
+        self,
+        step: int,
+        child: Candidate,
+        *,
+        rationale: str = "",
+        proposal: str = "",
+        ancestor: str = "",
+        number: int = 0,
     ) -> None:
+        """On record. `number` counts further children of one step."""
         decision = events.ChildProposed(
             step=step,
             child=child.id,
@@ -189,7 +197,8 @@ class Search:
             proposal=proposal,
             ancestor=ancestor,
         )
-        await self.ports.record.step(f"{step}/child", lambda: decision)
+        key = f"{step}/child/{number}" if number else f"{step}/child"
+        await self.ports.record.step(key, lambda: decision)
 
     async def skip(self, step: int, reason: str, detail: str) -> None:
         decision = events.StepSkipped(step=step, reason=reason, detail=detail)

@@ -15,9 +15,8 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from paretune.algorithms.lanes import Lane
-from paretune.algorithms.line import Line
+from paretune.algorithms.line import PROPOSAL, Line
 from paretune.algorithms.mixture import Mixture
-from paretune.algorithms.pace import PROPOSAL
 from paretune.algorithms.pool import Pool
 from paretune.algorithms.ports import Drafted
 from paretune.algorithms.racing import Race
@@ -170,8 +169,7 @@ class Trunk(Line):
         return None
 
     async def _drafted(self, step: Step, packet: Packet) -> Drafted:
-        drafting = self.ports.propose.start(packet)
-        return await self.paid(step.lane, step.number, drafting, lambda: max(PROPOSAL, drafting.seconds()))
+        return await self.paid(step.lane, step.number, self.ports.propose.propose(packet), PROPOSAL)
 
     async def _reflected(self, step: Step, parent: Candidate) -> Packet | None:
         """The parent on its minibatch, for the proposer; None if there is nothing to learn from it.
@@ -249,10 +247,13 @@ class Trunk(Line):
                 return
             joined = self._joined(draft)
             await self._count(step, clashed=joined is None)
-            if joined is not None:
+            if joined is not None and not self.incumbent.lost:
                 await self.move(step.number, joined, "joined")
                 return
-            draft = replace(draft, baseline=self.head, onto=self.head)
+            # Once heads stop getting better with each validation, what two edits do together is measured.
+            if joined is not None:
+                await self.proposed(step.number, joined, number=number + 1)
+            draft = replace(draft, child=joined or draft.child, baseline=self.head, onto=self.head)
         await self.skip(step.number, "overtaken", f"the head moved during each of {MOST_GATES} gates")
 
     def _joined(self, draft: Draft) -> Candidate | None:
@@ -290,28 +291,32 @@ class Trunk(Line):
             rng=rng,
         )
         by_id = {e.id: e for e in self.splits.reflect}
-        while chunk := race.next():
-            asked = [by_id[e] for e in chunk]
-            if not self.affords(self.undrawn(draft.child, asked)):
-                await self.skip(step.number, "budget", "the gate does not fit")
-                return False
-            race.scored(scores(await self.rollouts(step.lane, step.number, draft.child, asked)))
-        await self._ask_again(step, draft.child, race)
+        asked_again = False
+        while True:
+            while chunk := race.next():
+                asked = [by_id[e] for e in chunk]
+                if not self.affords(self.undrawn(draft.child, asked)):
+                    await self.skip(step.number, "budget", "the gate does not fit")
+                    return False
+                race.scored(scores(await self.rollouts(step.lane, step.number, draft.child, asked)))
+            if asked_again or not await self._ask_again(step, draft.child, race):
+                break
+            asked_again = True  # what the second answer weakened may need more passes
         better = await self.judged(step.number, draft.child, race.verdict(), draft.baseline.id, number)
         self.mixture.saw(race.after if better and not step.off_line else {})
         return better
 
-    async def _ask_again(self, step: Step, child: Candidate, race: Race) -> None:
+    async def _ask_again(self, step: Step, child: Candidate, race: Race) -> bool:
         """Where a child passes by a single answer, a second one is drawn, and their mean counts."""
-        example = race.hangs_on
-        if not (self.settings.pipeline.replicates and self.doubt.remains and race.verdict().passed):
-            return
-        asked = [e for e in self.splits.reflect if e.id == example]
-        if asked and self.affords(1):
-            again = scores(await self.rollouts(step.lane, step.number, child, asked, replicate=1))
-            for e, second in again.items():
-                self.doubt.heard(race.after[e], second)
-                race.scored({e: (race.after[e] + second) / 2})
+        asked = [e for e in self.splits.reflect if e.id == race.hangs_on]
+        wanted = self.settings.pipeline.replicates and asked and race.verdict().passed
+        if not wanted or not self.affords(1) or not self.doubt.asks(child.id, asked[0].id):
+            return False
+        again = scores(await self.rollouts(step.lane, step.number, child, asked, replicate=1))
+        for example, second in again.items():
+            self.doubt.heard(race.after[example], second)
+            race.scored({example: (race.after[example] + second) / 2})
+        return bool(again)
 
     def _guards(
         self, known: Mapping[ExampleId, float], beside: Sequence[Example], rng: Random

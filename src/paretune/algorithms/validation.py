@@ -37,11 +37,13 @@ class Duel:
 
 @dataclass(slots=True)
 class Incumbent:
-    """The best candidate validated so far; `idle` counts challengers in a row that did not beat it."""
+    """The best candidate validated so far; `lost` counts challengers that did not beat it, `idle` those in
+    a row."""
 
     candidate: Candidate
     rewards: Mapping[ExampleId, float]
     idle: int = 0
+    lost: int = 0
 
     def challenge(self, candidate: Candidate, rewards: Mapping[ExampleId, float]) -> Duel:
         """Compare, and make the challenger the incumbent if its summed reward is larger."""
@@ -55,6 +57,7 @@ class Incumbent:
             self.candidate, self.rewards, self.idle = candidate, rewards, 0
         else:
             self.idle += 1
+            self.lost += 1
         return duel
 
 

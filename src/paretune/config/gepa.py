@@ -73,7 +73,7 @@ class GEPAPipelineConfig(Section):
     `staleness_policy` says what becomes of a proposal whose parent is no longer the head: gated against its
     own parent all the same (`accept`), dropped when the head moved more than `drop_older_than` times, or
     carried onto the head (`repair`). `lanes`: as many as minibatches fit into `rollout.max_concurrent`, at
-    most 2, if not given; more lanes are faster, one learns most per rollout. `guards`: further examples that
+    most 4, if not given, and fewer while edits clash. `guards`: further examples that
     the parent passes, added to each gate. A head is validated after `validate_every` accepted steps, within
     `validation_share` of the rollouts, on the pareto examples and at most `panel` others. `replicates` 1: a
     child that passes its gate by a single answer is asked once more there, unless answers repeat.

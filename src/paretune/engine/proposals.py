@@ -6,8 +6,7 @@ import asyncio
 import dataclasses
 import random
 import time
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 from paretune.algorithms.ports import Drafted
@@ -26,33 +25,9 @@ PROPOSAL_VERSION = 1
 GIVE_UP_AFTER = 3
 
 
-@dataclass(slots=True)
-class Asked:
-    """A proposer that was asked; await it for what came of it.
-
-    `began` is when its first call went out, `took` what is on record as its seconds.
-    """
-
-    clock: Callable[[], float]
-    began: float | None = None
-    took: float | None = None
-    task: asyncio.Task[Drafted] = field(init=False)
-
-    def __await__(self) -> Generator[Any, None, Drafted]:
-        return self.task.__await__()
-
-    def so_far(self) -> float:
-        """Seconds since the first call went out, in whole microseconds."""
-        return 0.0 if self.began is None else round(self.clock() - self.began, 6)
-
-    def seconds(self) -> float:
-        """As on record; until then a lower bound of it."""
-        return self.so_far() if self.took is None else self.took
-
-
 class Proposals:
     """The `Propose` port. `price` gives the money to reserve for a packet, `decided` the number of
-    decisions so far, `clock` seconds.
+    decisions so far.
 
     A proposer that cannot be reached costs the step, not the run, until that happens three times in
     a row; a refused key ends the run at once.
@@ -67,7 +42,6 @@ class Proposals:
         retry: RetryPolicy = RetryPolicy(),
         price: Callable[[Packet], float] = lambda packet: 0.0,
         decided: Callable[[], int] = lambda: 0,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._book = book
         self._ledger = ledger
@@ -75,50 +49,38 @@ class Proposals:
         self._retry = retry
         self._price = price
         self._decided = decided
-        self._clock = clock
         self._failures = 0
 
     async def propose(self, packet: Packet) -> Drafted:
         """The proposal for this packet, or why there is none. Raises BudgetExceeded and RunFailed."""
-        return await self.start(packet)
-
-    def start(self, packet: Packet) -> Asked:
-        """What `propose` does, as something to wait for that says how long it takes."""
-        asked = Asked(self._clock)
-        asked.task = asyncio.create_task(self._drafted(packet, asked))
-        return asked
-
-    async def _drafted(self, packet: Packet, asked: Asked) -> Drafted:
         key = "p_" + digest([PROPOSAL_VERSION, self._proposer.identity, packet_record(packet)], 32)
         fact = (await self._book.known([key])).get(key)
         if fact is None:
-            asked.began = self._clock()
-            await self._ask(key, packet, asked)
+            await self._ask(key, packet)
             fact = (await self._book.known([key]))[key]  # as a resumed run will find it
         elif fact.paid_by != self._book.run_id:
             await self._book.draw([key])
             self._ledger.reuse("proposal")
-        asked.took = fact.seconds
         return Drafted(key, _result(fact))
 
-    async def _ask(self, key: str, packet: Packet, asked: Asked) -> None:
+    async def _ask(self, key: str, packet: Packet) -> None:
         try:
             await retrying(
-                lambda number: self._attempt(key, packet, number, asked),
+                lambda number: self._attempt(key, packet, number),
                 self._retry,
                 sleep=asyncio.sleep,
                 rng=random.Random(),
             )
         except AttemptFailed as error:
-            await self._without(key, error, asked)
+            await self._without(key, error)
         else:
             self._failures = 0
 
-    async def _attempt(self, key: str, packet: Packet, number: int, asked: Asked) -> None:
+    async def _attempt(self, key: str, packet: Packet, number: int) -> None:
         usd = self._price(packet)
         usd = self._ledger.reserve(f"{key}/{number}", usd, "proposal")
         attempt = await self._book.begin(key, "proposal", number, usd)
-        began = self._clock()
+        began = time.monotonic()
         result: Proposal | Rejected
         try:
             result = await self._proposer.propose(packet)
@@ -128,20 +90,19 @@ class Proposals:
             self._ledger.give_up(f"{key}/{number}", "proposal", error.kind, usd)
             await self._book.failed(attempt, error)
             raise
+        seconds = time.monotonic() - began
         paid = priced(result.usage, usd)
-        seconds = self._clock() - began
         self._ledger.settle(f"{key}/{number}", "proposal", paid, seconds)
-        fact = dataclasses.replace(_fact(key, result), seconds=asked.so_far())
+        fact = dataclasses.replace(_fact(key, result), seconds=seconds)
         await self._book.done(attempt, fact, paid, seconds)
 
-    async def _without(self, key: str, error: AttemptFailed, asked: Asked) -> None:
+    async def _without(self, key: str, error: AttemptFailed) -> None:
         self._failures += 1
         if error.kind is FailureKind.UNAUTHORISED or self._failures >= GIVE_UP_AFTER:
             raise RunFailed("the proposer gives no answer", str(error)) from error
         fact = _fact(key, Rejected(Reason.PROPOSER_FAILED, str(error)))
         body = {**fact.body, "after": self._decided()}
-        kept = dataclasses.replace(fact, kind="failure", body=body, seconds=asked.so_far())
-        await self._book.keep_failure(kept)
+        await self._book.keep_failure(dataclasses.replace(fact, kind="failure", body=body))
 
 
 def packet_record(packet: Packet) -> dict[str, JsonValue]:

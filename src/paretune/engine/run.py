@@ -145,14 +145,7 @@ class Runner:
             decided=lambda: record.decided,
             clock=self.clock,
         )
-        proposals = Proposals(
-            book,
-            ledger,
-            self.proposer,
-            price=self._price,
-            decided=lambda: record.decided,
-            clock=self.clock,
-        )
+        proposals = Proposals(book, ledger, self.proposer, price=self._price, decided=lambda: record.decided)
         self._live = Live(self.job, ledger, record, evaluator)
         self.watch.live(self._live)
         search = asyncio.create_task(self._search(ledger, record, evaluator, proposals))
