@@ -65,7 +65,7 @@ class MemoryStore:
             run = self._of(run_id)
             new = group.new_decisions(run.sharing(group.decisions), len(run.decisions))
             group.check_begun(run.attempts)
-            group.check_ended(run.attempts.keys() | {id for id, *_ in group.begun})
+            group.check_ended(run.attempts)
             kept = {row: self._facts.setdefault((row[3], row[0]), row) for row in group.facts}
             run.draws.update(group.draws)
             run.seqs.update((key, seq) for seq, key, *_ in new)

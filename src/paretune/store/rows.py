@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, TypeVar
@@ -171,18 +171,19 @@ class Group:
             length += 1
         return new
 
-    def check_begun(self, stored: Iterable[str]) -> None:
+    def check_begun(self, stored: Container[str]) -> None:
         """Raises StoreError on an attempt that begins again. `stored` are the ids that were there before."""
-        there = set(stored)
+        new = set[str]()
         for id, *_ in self.begun:
-            if id in there:
+            if id in stored or id in new:
                 raise StoreError(f"run {self.run_id}: attempt {id} began already")
-            there.add(id)
+            new.add(id)
 
-    def check_ended(self, begun: Collection[str]) -> None:
-        """Raises StoreError on an attempt that is not among `begun`: the ids of all, of these too."""
+    def check_ended(self, stored: Container[str]) -> None:
+        """Raises StoreError on an attempt that neither began before nor begins here."""
+        new = {id for id, *_ in self.begun}
         for id, *_ in self.ended:
-            if id not in begun:
+            if id not in stored and id not in new:
                 raise StoreError(f"run {self.run_id}: attempt {id} ended but never began")
 
 
