@@ -94,11 +94,13 @@ class Line(Search):
             self._validated_at = len(self.ports.ledger.drawn) + wanted
             begun = events.ValidationStarted(step=step, candidate=head.id, panel=len(self.panel))
             await self.ports.record.step(f"{step}/validation/{head.id}", lambda: begun)
-            self.turns.start(lambda lane: self._validate(lane, step, head))
+            # Drawn here and now: other lanes go on before this one has its first turn.
+            work = self.ports.evaluate.start(self.requests(head, self.everything), Priority.BACKGROUND)
+            self.turns.start(lambda lane: self._validate(lane, step, head, work))
 
-    async def _validate(self, lane: Lane, step: int, head: Candidate) -> None:
+    async def _validate(self, lane: Lane, step: int, head: Candidate, work: Awaitable[list[Outcome]]) -> None:
         try:
-            outcomes = await self.rollouts(lane, step, head, self.everything, VALIDATION)
+            outcomes = await self._home(lane, step, head, work, VALIDATION)
         except BudgetExceeded as stop:
             await self.stopped(step, stop)
             return
@@ -193,7 +195,6 @@ class Line(Search):
         step: int,
         candidate: Candidate,
         examples: Sequence[Example],
-        ticks: int = ROLLOUTS,
         replicate: int = 0,
     ) -> list[Outcome]:
         """Outcomes, noted in this lane's turn; a proposer sees first draws only.
@@ -201,11 +202,23 @@ class Line(Search):
         Raises BudgetExceeded where money ran out, then or now.
         """
         requests = self.requests(candidate, examples, replicate)
-        priority = Priority.BACKGROUND if ticks == VALIDATION else Priority.GATE
-        outcomes = await self.paid(lane, step, self.ports.evaluate.start(requests, priority), ticks)
+        work = self.ports.evaluate.start(requests, Priority.GATE)
+        return await self._home(lane, step, candidate, work, ROLLOUTS, noted=not replicate)
+
+    async def _home(
+        self,
+        lane: Lane,
+        step: int,
+        candidate: Candidate,
+        work: Awaitable[list[Outcome]],
+        ticks: int,
+        *,
+        noted: bool = True,
+    ) -> list[Outcome]:
+        outcomes = await self.paid(lane, step, work, ticks)
         if self._ran_out(step):
             raise BudgetExceeded("cost_usd", 0, 0)
-        self.notes.keep(candidate.id, outcomes if not replicate else ())
+        self.notes.keep(candidate.id, outcomes if noted else ())
         return outcomes
 
     async def paid(self, lane: Lane, step: int, work: Awaitable[T], ticks: int) -> T:
