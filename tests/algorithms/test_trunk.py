@@ -200,3 +200,47 @@ async def test_without_replicates_nobody_is_asked_twice() -> None:
     view = _read(await carry(_one_lane(NOISY, replicates=0)))
     assert not any(replicate for *_, replicate in view.rollouts)
     assert any(d.passed for d in view.decisions if isinstance(d, events.GateDecided))
+
+
+# -- lines left out -------------------------------------------------------------------------------
+
+
+def _idle(seed: int, ablation: bool = True) -> Case:
+    case = CASES["lanes"](seed)
+    pipeline = Pipeline(lanes=2, validate_every=1, validation_share=0.5, panel=6, ablation=ablation)
+    book = Rulebook(seed, rules=24, flaky=0.3)
+    limits = replace(case.limits, rollouts=900)
+    return Case(book, book.splits(reflect=24, pareto=8), replace(case.settings, pipeline=pipeline), limits)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_after_a_validation_in_vain_the_incumbent_is_tried_without_some_of_its_lines(seed: int) -> None:
+    view = _read(asyncio.run(carry(_idle(seed))))
+    texts = {row.id: row.components for row in view.rows.values()}
+    own = {(name, line) for name, text in view.seed.components.items() for line in lines(text)}
+    incumbent, in_vain, tried, won = view.seed.id, 0, 0, 0
+    for decision in view.decisions:
+        match decision:
+            case events.ValidationEnded():
+                better = decision.difference > 0
+                incumbent, in_vain = decision.candidate if better else incumbent, in_vain + (not better)
+                won += better and view.rows[decision.candidate].origin == "ablation"
+            case events.ChildProposed(origin="ablation"):
+                tried += 1
+                assert in_vain
+                assert decision.parents == [incumbent]
+                for name, text in decision.components.items():
+                    before = lines(texts[incumbent][name])
+                    assert [line for line in before if line in lines(text)] == lines(text)
+                    assert not {(name, line) for line in before if line not in lines(text)} & own
+            case events.HeadMoved(reason="won"):
+                assert decision.head == incumbent
+            case _:
+                pass
+    assert tried
+    assert won <= tried
+
+
+def test_nothing_is_left_out_where_that_is_switched_off() -> None:
+    view = _read(asyncio.run(carry(_idle(0, ablation=False))))
+    assert "ablation" not in {row.origin for row in view.rows.values()}

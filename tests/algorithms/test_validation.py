@@ -1,5 +1,5 @@
 from paretune.algorithms.settings import GepaSettings, Pipeline
-from paretune.algorithms.validation import Incumbent, choose_panel
+from paretune.algorithms.validation import Incumbent, Pace, choose_panel
 from paretune.core.candidate import Candidate
 from support.rulebook import Rulebook
 
@@ -37,3 +37,25 @@ def test_the_panel_is_a_small_fixed_part_of_the_reflect_examples() -> None:
     assert panel == choose_panel(splits, settings, None)
     assert len(choose_panel(splits, settings, budget=120)) == 3
     assert choose_panel(book.splits(shared=True), settings, None) == ()
+
+
+def test_validations_in_vain_bring_the_next_one_forward_and_successes_put_it_off_again() -> None:
+    pace = Pace(every=4, share=0.2)
+
+    def due_after() -> tuple[int, int]:
+        edits = next(n for n in range(100) if pace.due(n, 10_000, 100))
+        return edits, next(n for n in range(10_000) if pace.due(100, n, 100))
+
+    seen = [due_after()]
+    for won in (False, False, False, False, True, True, True, True):
+        pace.heard(won=won)
+        seen.append(due_after())
+    assert seen[0] == (4, 400)
+    assert seen[:4] == [(4, 400), (4, 150), (2, 67), (1, 67)]
+    assert seen[8] == seen[0]
+
+
+def test_a_share_that_was_asked_for_is_kept_however_large() -> None:
+    pace = Pace(every=1, share=1.0)
+    pace.heard(won=False)
+    assert pace.due(1, 0, 100)

@@ -9,7 +9,7 @@ from typing import TypeVar
 from paretune.algorithms.finish import Contender
 from paretune.algorithms.lanes import Lane, Turns
 from paretune.algorithms.search import Search
-from paretune.algorithms.validation import Incumbent
+from paretune.algorithms.validation import Incumbent, Pace
 from paretune.core import events
 from paretune.core.budget import PAID
 from paretune.core.candidate import Candidate, CandidateId
@@ -41,6 +41,7 @@ class Line(Search):
     over: events.SearchEnded | None = None
     moves: int = 0
     panel: tuple[Example, ...] = ()
+    pace: Pace = field(init=False)
     _unvalidated: int = 0
     _validating: bool = False
     _validated_at: int = 0
@@ -48,6 +49,8 @@ class Line(Search):
 
     async def begin(self, lane: Lane, seed: Candidate) -> None:
         """The seed is head and incumbent, with all pareto examples and the panel."""
+        pipeline = self.settings.pipeline
+        self.pace = Pace(pipeline.validate_every, pipeline.validation_share)
         self.head = seed
         self.note(seed)
         outcomes = await self.rollouts(lane, 0, seed, self.everything)
@@ -83,10 +86,10 @@ class Line(Search):
     async def _validate_if_due(self, step: int) -> None:
         """Start one in the background, of the newest head, one at a time."""
         head = self.head
-        pipeline, wanted = self.settings.pipeline, self.undrawn(head, self.everything)
-        since, share = len(self.ports.ledger.drawn) - self._validated_at, pipeline.validation_share
-        first = len(self.pool.members) == 1 and self._unvalidated >= FIRST * pipeline.validate_every
-        enough = self._unvalidated >= pipeline.validate_every and since * share >= wanted * (1 - share)
+        wanted = self.undrawn(head, self.everything)
+        first = len(self.pool.members) == 1 and self._unvalidated >= FIRST * self.pace.every
+        since = len(self.ports.ledger.drawn) - self._validated_at
+        enough = self.pace.due(self._unvalidated, since, wanted)
         if self._validating or not (first or enough) or head.id in self.pool.members:
             return
         if self.affords(wanted):
@@ -106,17 +109,19 @@ class Line(Search):
             return
         self._validating = False
         if await self._admitted(step, head, outcomes):
-            await self._compared(step, head, outcomes)
+            self.pace.heard(won=await self._compared(step, head, outcomes))
         await self._validate_if_due(step)
 
-    async def measure(self, lane: Lane, step: int, child: Candidate) -> None:
-        """A child from off the line is evaluated in full at once; if it wins, it is the head."""
+    async def measure(self, lane: Lane, step: int, child: Candidate) -> bool:
+        """A child from off the line is evaluated in full at once; if it wins (True), it is the head."""
         if not self.affords(self.undrawn(child, self.everything)):
             await self.put_off(step, child)
-            return
+            return False
         outcomes = await self.rollouts(lane, step, child, self.everything)
-        if await self._admitted(step, child, outcomes) and await self._compared(step, child, outcomes):
-            await self.move(step, child, "won")
+        if not (await self._admitted(step, child, outcomes) and await self._compared(step, child, outcomes)):
+            return False
+        await self.move(step, child, "won")
+        return True
 
     async def catch_up(self, lane: Lane) -> None:
         """At the end: the head and those put off get their full evaluation, as far as the budget holds it.

@@ -56,8 +56,12 @@ class Race:
     @property
     def hangs_on(self) -> ExampleId | None:
         """The one failure on which all that the child gained was gained, if it is only one."""
-        gained = [e for e in self.failed if self.after.get(e, self.failed[e]) > self.failed[e] + ROUNDING]
+        gained = self.gained()
         return gained[0] if len(gained) == 1 else None
+
+    def gained(self) -> list[ExampleId]:
+        """The failures on which the child is better."""
+        return [e for e in self.failed if self.after.get(e, self.failed[e]) > self.failed[e] + ROUNDING]
 
     def verdict(self) -> Verdict:
         """Sums over all pairs; passed if the weighted difference is above 0 (a draw is no improvement)."""

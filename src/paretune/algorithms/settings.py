@@ -27,7 +27,8 @@ class Pipeline:
     accepted steps, if validations took no more than `validation_share` of the rollouts, on all pareto
     examples and a panel of at most `panel` reflect examples; after `plateau` validations without a new
     incumbent parents come from the frontier. `replicates` 1: a child that passes by a single answer is
-    asked once more there, unless answers are known to repeat.
+    asked once more there, unless answers are known to repeat. `ablation`: once a validation brought
+    nothing better, the incumbent is tried without some of its lines.
     """
 
     lanes: int = 0
@@ -39,6 +40,7 @@ class Pipeline:
     panel: int = 56
     plateau: int = 3
     replicates: int = 1
+    ablation: bool = True
 
 
 @dataclass(frozen=True, slots=True)

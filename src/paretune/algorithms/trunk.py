@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
+from paretune.algorithms.ablation import Ablation
 from paretune.algorithms.lanes import Lane
 from paretune.algorithms.line import PROPOSAL, Line
-from paretune.algorithms.mixture import Mixture
 from paretune.algorithms.pool import Pool
 from paretune.algorithms.ports import Drafted
 from paretune.algorithms.racing import Race
@@ -32,7 +32,7 @@ from paretune.core.gate import Acceptance, compare
 from paretune.core.rollout import scores
 from paretune.core.textmerge import merge_components
 from paretune.propose.base import Packet, Proposal
-from paretune.propose.guards import Reason, Rejected, check
+from paretune.propose.guards import Reason, Rejected, check, placeholders
 
 MOST_ASKED = 2
 """An edit that clashes with a head that moved is asked for again, from that head, so often in all."""
@@ -67,21 +67,18 @@ class Trunk(Line):
     """One search of several lanes; how many there are just now follows from how often their edits clash."""
 
     width: Width = field(init=False)
-    mixture: Mixture = field(init=False)
+    ablation: Ablation = field(init=False)
     _lanes: int = 0
     _asked: set[tuple[CandidateId, tuple[ExampleId, ...]]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         Line.__post_init__(self)
-        settings = self.settings
-        self.width = Width(settings.pipeline.lanes)
-        self.mixture = Mixture(
-            self.splits.reflect, settings.minibatch_size, settings.perfect, self.draw_minibatch
-        )
+        self.width = Width(self.settings.pipeline.lanes)
 
     async def run(self, seed: Candidate) -> Pool:
         """Evolve from this seed until a stop applies; who is in the pool by then was measured in full."""
         self.panel = choose_panel(self.splits, self.settings, self.ports.ledger.limits.rollouts)
+        self.ablation = Ablation(seed.components)
 
         async def first(lane: Lane) -> None:
             await self.begin(lane, seed)
@@ -113,13 +110,14 @@ class Trunk(Line):
 
     async def _step(self, lane: Lane, number: int) -> None:
         """Parent, minibatch, reflection, guards, gate, head."""
+        if self.incumbent.lost and self.settings.pipeline.ablation and await self._ablate(lane, number):
+            return
         plateau = self.incumbent.idle >= self.settings.pipeline.plateau
         if plateau and await self._merge(lane, number):
             return
         parent = self.known[self.frontier_parent(number)] if plateau else self.head
         targets = self.targets(number, list(parent.components), number - 1)
-        examples = self.draw_minibatch() if plateau else self.mixture.draw(number, rest=self.width.now)
-        step = Step(lane, number, examples, targets, plateau)
+        step = Step(lane, number, self.draw_minibatch(), targets, plateau)
         started = events.StepStarted(
             step=number,
             generation=self.schedule.generation(number),
@@ -180,7 +178,6 @@ class Trunk(Line):
         if not self.affords(wanted):
             raise BudgetExceeded("rollouts", wanted + self.kept(), self.ports.ledger.left() or 0)
         outcomes = await self.rollouts(step.lane, step.number, parent, step.examples)
-        self.mixture.saw({} if step.off_line else scores(outcomes))
         if nothing := self._nothing_to_learn(parent, scores(outcomes)):
             await self.skip(step.number, *nothing)
             return None
@@ -290,21 +287,30 @@ class Trunk(Line):
             chunk=self.settings.minibatch_size,
             rng=rng,
         )
-        by_id = {e.id: e for e in self.splits.reflect}
         asked_again = False
         while True:
-            while chunk := race.next():
-                asked = [by_id[e] for e in chunk]
-                if not self.affords(self.undrawn(draft.child, asked)):
-                    await self.skip(step.number, "budget", "the gate does not fit")
-                    return False
-                race.scored(scores(await self.rollouts(step.lane, step.number, draft.child, asked)))
+            if not await self._raced(step.lane, step.number, draft.child, race, self.splits.reflect):
+                return False
             if asked_again or not await self._ask_again(step, draft.child, race):
                 break
             asked_again = True  # what the second answer weakened may need more passes
-        better = await self.judged(step.number, draft.child, race.verdict(), draft.baseline.id, number)
-        self.mixture.saw(race.after if better and not step.off_line else {})
-        return better
+        if not await self.judged(step.number, draft.child, race.verdict(), draft.baseline.id, number):
+            return False
+        self.ablation.wrote(draft.baseline.components, draft.child.components, race.gained())
+        return True
+
+    async def _raced(
+        self, lane: Lane, step: int, child: Candidate, race: Race, among: Sequence[Example]
+    ) -> bool:
+        """The child is scored until the race is decided; False if the budget does not hold that."""
+        by_id = {e.id: e for e in among}
+        while chunk := race.next():
+            asked = [by_id[e] for e in chunk]
+            if not self.affords(self.undrawn(child, asked)):
+                await self.skip(step, "budget", "the gate does not fit")
+                return False
+            race.scored(scores(await self.rollouts(lane, step, child, asked)))
+        return True
 
     async def _ask_again(self, step: Step, child: Candidate, race: Race) -> bool:
         """Where a child passes by a single answer, a second one is drawn, and their mean counts."""
@@ -325,6 +331,47 @@ class Trunk(Line):
         passed = {e: r for e, r in known.items() if r >= self.settings.perfect and e not in taken}
         drawn = rng.sample(list(passed), min(self.settings.pipeline.guards, len(passed)))
         return {e: passed[e] for e in drawn}
+
+    # -- beside the line --------------------------------------------------------------------------
+
+    async def _ablate(self, lane: Lane, step: int) -> bool:
+        """The incumbent without some of its lines takes this step, where it has lines to spare.
+
+        It is raced against the incumbent on what that was validated on, so that nothing is asked of the
+        incumbent, and a child that wins has all but finished its own validation.
+        """
+        incumbent, perfect = self.incumbent, self.settings.perfect
+        if not self.affords(len(self.everything)):
+            return False
+        texts = self.ablation.begin(step, incumbent.candidate.components, self.stream("ablation", step))
+        if texts is None:
+            return False
+        generation = self.schedule.generation(step)
+        child = Candidate(texts, (incumbent.candidate.id,), generation, "ablation")
+        won = False
+        if child.id not in self.known and self._whole(child):
+            await self.proposed(step, child)
+            rewards = incumbent.rewards
+            passed = {e: reward for e, reward in rewards.items() if reward >= perfect}
+            race = Race(
+                failed={e: reward for e, reward in rewards.items() if reward < perfect},
+                passed=passed,
+                share=len(passed) / len(rewards),
+                chunk=self.settings.minibatch_size,
+                rng=self.stream("ablation/gate", step),
+            )
+            if await self._raced(lane, step, child, race, self.everything):
+                won = await self.judged(step, child, race.verdict()) and await self.measure(lane, step, child)
+        self.ablation.end(self.at, won=won)
+        return True
+
+    def _whole(self, child: Candidate) -> bool:
+        """No component is empty, no placeholder is lost."""
+        required = self.surface.placeholders
+        return all(
+            text.strip() and set(required.get(name, ())) <= set(placeholders(text))
+            for name, text in child.components.items()
+        )
 
     async def _merge(self, lane: Lane, step: int) -> bool:
         """With the chance of `crossover_rate`, a child of two frontier members takes this step."""

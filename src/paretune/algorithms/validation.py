@@ -17,6 +17,34 @@ LEAST_PANEL = 3
 """Fewer examples would tell nothing."""
 
 
+MOST_SHARE = 0.6
+"""Of the rollouts, at most so many go to validations."""
+DEEPEST = 4
+
+
+@dataclass(slots=True)
+class Pace:
+    """How soon the next head is validated: the sooner, the more of the last ones were no better.
+
+    The first validation in vain doubles the `share` of the rollouts, each further one also halves the number
+    of accepted edits (`every`) between two; each success takes one such step back. While edits add up, most
+    of what is validated will be overtaken; once they do not, the longer a head is edited the worse it is.
+    """
+
+    every: int
+    share: float
+    level: int = 0
+
+    def due(self, edits: int, drawn: int, wanted: int) -> bool:
+        """After so many accepted edits and so many rollouts since the last one, which is to take `wanted`."""
+        share = max(self.share, min(MOST_SHARE, self.share * 2**self.level))
+        every = self.every >> max(0, self.level - 1)
+        return edits >= max(1, every) and drawn * share >= wanted * (1 - share)
+
+    def heard(self, *, won: bool) -> None:
+        self.level = max(0, self.level - 1) if won else min(DEEPEST, self.level + 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Duel:
     """A challenger against the incumbent, paired on all examples that both were scored on."""

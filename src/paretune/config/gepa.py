@@ -77,6 +77,8 @@ class GEPAPipelineConfig(Section):
     the parent passes, added to each gate. A head is validated after `validate_every` accepted steps, within
     `validation_share` of the rollouts, on the pareto examples and at most `panel` others. `replicates` 1: a
     child that passes its gate by a single answer is asked once more there, unless answers repeat.
+    `ablation`: once a validation brought nothing better, the best text is now and then tried without some of
+    the lines that the search wrote.
     """
 
     mode: Literal["sync", "async"] = "async"
@@ -89,6 +91,7 @@ class GEPAPipelineConfig(Section):
     panel: int = Field(56, ge=0)
     plateau_after: int = Field(3, gt=0)
     replicates: int = Field(1, ge=0, le=1)
+    ablation: bool = True
 
 
 class GEPARungsConfig(Section):

@@ -9,7 +9,7 @@ from typing import Literal
 from paretune.core.canonical import digest
 
 CandidateId = str
-Origin = Literal["seed", "mutation", "merge", "join"]
+Origin = Literal["seed", "mutation", "merge", "join", "ablation"]
 
 
 def content_id(components: Mapping[str, str]) -> CandidateId:
@@ -22,7 +22,8 @@ class Candidate:
     """Component name -> text, and where it came from.
 
     `id` is a digest of the components alone, so that the same text found twice is one candidate.
-    `parents` is empty for a seed, one id for a mutation, two for a merge.
+    `parents` is empty for a seed, one id for a mutation or an ablation (its parent without some lines), two
+    for a merge or a join.
     """
 
     components: Mapping[str, str]

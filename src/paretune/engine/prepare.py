@@ -235,6 +235,7 @@ def pipeline_of(config: GEPAPipelineConfig, minibatches_at_once: int) -> Pipelin
         panel=config.panel,
         plateau=config.plateau_after,
         replicates=config.replicates,
+        ablation=config.ablation,
     )
 
 

@@ -1,0 +1,94 @@
+"""Leaving lines out: what a search wrote and no longer needs makes a text longer, and worse, for nothing."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from random import Random
+
+from paretune.core.example import ExampleId
+
+Line = tuple[str, str]
+"""Component and text."""
+
+LEAST = 4
+"""With fewer lines of the search's own in a text, nothing is left out."""
+MOST_AT_ONCE = 8
+LONGEST_WAIT = 8
+
+
+@dataclass(slots=True)
+class Ablation:
+    """Which lines are left out next, and when.
+
+    Only lines go that the `first` texts do not have, and none of a text that is JSON. Those tried least often
+    come first, then those that gained least in the gate of the edit that brought them. `size` lines go at
+    once, one more after a success and one fewer after a failure; `wait` steps lie between two attempts, half
+    as many after a success and twice as many after a failure. `due` is the step of the next one.
+    """
+
+    first: Mapping[str, str]
+    size: int = 3
+    wait: int = 4
+    due: int | None = 0
+    _tried: Counter[Line] = field(default_factory=Counter)
+    _gained: dict[Line, set[ExampleId]] = field(default_factory=dict)
+
+    def wrote(
+        self, before: Mapping[str, str], after: Mapping[str, str], gained: Collection[ExampleId]
+    ) -> None:
+        """An edit passed its gate, where these examples were better for it."""
+        old = set(_lines(before))
+        for line in _lines(after):
+            if line not in old:
+                self._gained.setdefault(line, set()).update(gained)
+
+    def begin(self, step: int, texts: Mapping[str, str], rng: Random) -> dict[str, str] | None:
+        """The texts without some lines; None if it is too early or there are too few. Then wait for `end`."""
+        if self.due is None or step < self.due:
+            return None
+        kept = set(_lines(self.first))
+        own = [line for line in dict.fromkeys(_lines(texts)) if line not in kept]
+        if len(own) < LEAST:
+            return None
+        own.sort(key=lambda line: (self._tried[line], len(self._gained.get(line, ())), rng.random()))
+        gone = set(own[: self.size])
+        self._tried.update(gone)
+        self.due = None
+        return {name: _without(name, text, gone) for name, text in texts.items()}
+
+    def end(self, step: int, *, won: bool) -> None:
+        """The attempt is over; the next one is due some steps later."""
+        self.size = min(MOST_AT_ONCE, self.size + 1) if won else max(1, self.size - 1)
+        self.wait = max(2, self.wait // 2) if won else min(LONGEST_WAIT, self.wait * 2)
+        self.due = step + self.wait
+
+
+def _lines(texts: Mapping[str, str]) -> Iterator[Line]:
+    """All lines that can be left out."""
+    for name, text in texts.items():
+        if not _is_json(text):
+            yield from ((name, line) for line in text.splitlines() if line.strip())
+
+
+def _without(name: str, text: str, gone: Collection[Line]) -> str:
+    """The text without these lines; it ends as it did."""
+    left = [line for line in text.splitlines(keepends=True) if (name, *line.splitlines()[:1]) not in gone]
+    if left and text and not text.endswith(_ENDS):
+        left[-1] = left[-1].splitlines()[0]
+    return "".join(left)
+
+
+_ENDS = ("\n", "\r")
+
+
+def _is_json(text: str) -> bool:
+    if not text.lstrip().startswith(("{", "[")):
+        return False
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
