@@ -51,8 +51,9 @@ class RunRecord:
 
     @property
     def decided(self) -> int:
-        """Decisions passed so far."""
-        return self._cursor
+        """Decisions on record, those that were not passed yet included: none of them can have read what
+        comes home now."""
+        return len(self._log)
 
     @property
     def replaying(self) -> bool:
