@@ -251,7 +251,7 @@ class Trunk(Line):
                 await self.move(step.number, joined, "joined")
                 return
             # Once heads stop getting better with each validation, what two edits do together is measured.
-            if joined is not None:
+            if joined is not None and number + 1 < MOST_GATES:
                 await self.proposed(step.number, joined, number=number + 1)
             draft = replace(draft, child=joined or draft.child, baseline=self.head, onto=self.head)
         await self.skip(step.number, "overtaken", f"the head moved during each of {MOST_GATES} gates")
