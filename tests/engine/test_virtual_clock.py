@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import asyncio
+from dataclasses import dataclass, replace
 
 import pytest
 
 from paretune.core.budget import Limits
-from paretune.core.errors import AttemptFailed, FailureKind
+from paretune.core.errors import AttemptFailed, FailureKind, RunFailed
 from paretune.core.retry import RetryPolicy
+from paretune.engine.proposals import GIVE_UP_AFTER
 from paretune.engine.verify import check_record, replay_record
 from paretune.evaluate.evaluator import QueueSettings
 from paretune.evaluate.executors import Dispatch
+from paretune.propose.base import Packet, Proposal
 from paretune.store.base import Fact
-from support.rulebook import dice
+from support.rulebook import HintProposer, dice
 from support.runs import ASYNC, Case, JournalStore, first_difference
-from support.slow import lived
+from support.slow import Thinking, lived
 
 
 def case(name: str, seed: int) -> Case:
@@ -88,3 +91,44 @@ def test_a_failure_that_comes_again_while_a_resumed_run_catches_up_is_unread_unt
 
 def _ill(dispatch: Dispatch, asked: int) -> AttemptFailed:
     return AttemptFailed(FailureKind.TASK_FAILED, "the clerk is ill")
+
+
+# -- a proposer that gives no answer ------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Away(Thinking):
+    """Gives no answer to what is under way at one of these moments, in virtual seconds."""
+
+    moments: tuple[float, ...] = ()
+    lost: int = 0
+
+    async def propose(self, packet: Packet) -> Proposal:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        proposal = await Thinking.propose(self, packet)
+        if any(began <= moment <= clock() for moment in self.moments):
+            self.lost += 1
+            raise AttemptFailed(FailureKind.REFUSED, "nobody home")
+        return proposal
+
+
+def _eight_lanes() -> Case:
+    lanes = case("lanes", 0)
+    pipeline = replace(lanes.settings.pipeline, lanes=8)
+    return replace(lanes, settings=replace(lanes.settings, pipeline=pipeline))
+
+
+def test_one_bad_moment_of_the_proposer_costs_the_steps_of_all_lanes_and_not_the_run() -> None:
+    away = Away(HintProposer(0), moments=(2.0,))
+    run = lived(_eight_lanes(), proposer=away)
+    assert away.lost > GIVE_UP_AFTER
+    reasons = [body.get("reason") for _, body in run.canonical()["decisions"]]
+    assert reasons.count("proposer_failed") == away.lost
+
+
+def test_a_proposer_that_stays_away_ends_the_run_after_a_few_calls_of_each_lane() -> None:
+    away = Away(HintProposer(0), moments=tuple(0.01 * n for n in range(10_000)))
+    with pytest.raises(RunFailed, match="nobody home"):
+        lived(_eight_lanes(), proposer=away)
+    assert GIVE_UP_AFTER <= away.lost <= GIVE_UP_AFTER * 8

@@ -88,13 +88,13 @@ def lived(
     run_id: str = "",
     now: float = 0.0,
     fails: Fails = lambda dispatch, asked: None,
-    proposer: Proposer | None = None,
+    proposer: Thinking | None = None,
     **changes: Any,
 ) -> Lived:
     """A session of a run that begins at the virtual second `now`; `changes` are those of the job."""
     store, job = store or MemoryStore(), case.job(**changes)
     executor = Slow(RulebookExecutor(case.book, fails), now)
-    thinking = Thinking(proposer or HintProposer(case.book.seed), now)
+    thinking = proposer or Thinking(HintProposer(case.book.seed), now)
     run_id = run_id or begin(store, job, thinking)
 
     async def carried() -> None:

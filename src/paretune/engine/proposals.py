@@ -23,14 +23,16 @@ from paretune.store.book import RunBook
 
 PROPOSAL_VERSION = 1
 GIVE_UP_AFTER = 3
+"""Packets in a row without an answer, each asked after the one before had failed."""
 
 
 class Proposals:
     """The `Propose` port. `price` gives the money to reserve for a packet, `decided` the number of
     decisions so far.
 
-    A proposer that cannot be reached costs the step, not the run, until that happens three times in
-    a row; a refused key ends the run at once.
+    A proposer that gives no answer costs the step, not the run, until that happens `GIVE_UP_AFTER` times
+    in a row. What was under way already when the last of these failed, for other lanes, tells nothing new.
+    A refused key ends the run at once.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Proposals:
         self._price = price
         self._decided = decided
         self._failures = 0
+        self._heard = 0
 
     async def propose(self, packet: Packet) -> Drafted:
         """The proposal for this packet, or why there is none. Raises BudgetExceeded and RunFailed."""
@@ -64,6 +67,7 @@ class Proposals:
         return Drafted(key, _result(fact))
 
     async def _ask(self, key: str, packet: Packet) -> None:
+        heard = self._heard
         try:
             await retrying(
                 lambda number: self._attempt(key, packet, number),
@@ -72,7 +76,7 @@ class Proposals:
                 rng=random.Random(),
             )
         except AttemptFailed as error:
-            await self._without(key, error)
+            await self._without(key, error, news=heard == self._heard)
         else:
             self._failures = 0
 
@@ -96,8 +100,11 @@ class Proposals:
         fact = dataclasses.replace(_fact(key, result), seconds=seconds)
         await self._book.done(attempt, fact, paid, seconds)
 
-    async def _without(self, key: str, error: AttemptFailed) -> None:
-        self._failures += 1
+    async def _without(self, key: str, error: AttemptFailed, *, news: bool) -> None:
+        """`news` unless another packet failed since this one was asked."""
+        if news:
+            self._failures += 1
+            self._heard += 1
         if error.kind is FailureKind.UNAUTHORISED or self._failures >= GIVE_UP_AFTER:
             raise RunFailed("the proposer gives no answer", str(error)) from error
         fact = _fact(key, Rejected(Reason.PROPOSER_FAILED, str(error)))
