@@ -169,7 +169,8 @@ class Trunk(Line):
         return None
 
     async def _drafted(self, step: Step, packet: Packet) -> Drafted:
-        return await self.paid(step.lane, step.number, self.ports.propose.propose(packet), PROPOSAL)
+        work = step.lane.work(self.ports.propose.propose(packet), PROPOSAL)
+        return await self.paid(step.number, work)
 
     async def _reflected(self, step: Step, parent: Candidate) -> Packet | None:
         """The parent on its minibatch, for the proposer; None if there is nothing to learn from it.

@@ -60,13 +60,15 @@ class Spent:
 class Ledger:
     """Counts one run. Keys are fact keys; asking for the same key again is free.
 
-    `drawn` holds the distinct rollouts of the run, whether paid now or known before.
+    `drawn` holds the distinct rollouts of the run, whether paid now or known before. While it is `closed`
+    nothing can be reserved.
     """
 
     limits: Limits = Limits()
     drawn: set[str] = field(default_factory=set)
     by_role: dict[str, Spent] = field(default_factory=dict)
     steps: int = 0
+    closed: bool = False
     _reserved_usd: dict[str, float] = field(default_factory=dict)
     _reserved_tokens: dict[str, tuple[str, int]] = field(default_factory=dict)
     _most: dict[str, tuple[float, int]] = field(default_factory=dict)
@@ -96,6 +98,8 @@ class Ledger:
         """
         dearest, longest = self._most.get(role, (0.0, 0))
         usd = max(usd, dearest)
+        if self.closed:
+            raise BudgetExceeded("cost_usd", usd, 0.0)
         cap = self.limits.cost_usd
         if cap is not None:
             left = cap - self.cost_usd - sum(self._reserved_usd.values())

@@ -73,7 +73,11 @@ class Job:
 
     @property
     def digest(self) -> str:
-        """Names everything that decides how the run goes; concurrency and deadlines do not."""
+        """Names everything that decides how the run goes.
+
+        Concurrency and deadlines do not. Nor do caps on money, tokens and time: stops by them are recorded
+        when they are met, so that a run can go on with a larger one.
+        """
         return digest(
             {
                 "seed": dict(self.seed.components),
@@ -81,7 +85,7 @@ class Job:
                 "identity": dataclasses.asdict(self.identity),
                 "settings": dataclasses.asdict(self.settings),
                 "surface": dataclasses.asdict(self.surface),
-                "limits": dataclasses.asdict(self.limits),
+                "limits": {"rollouts": self.limits.rollouts, "steps": self.limits.steps},
                 "noise_replicates": self.noise_replicates,
             }
         )

@@ -134,6 +134,7 @@ class Runner:
         log = self.store.decisions(self.run_id)
         self._forget_unread_failures(len(log))
         record = RunRecord(book, log, clock=self.clock, observe=self._decided, verify=self.verify)
+        ledger.closed = record.stop_ahead
         evaluator = Evaluator(
             book,
             ledger,
@@ -219,6 +220,7 @@ class Runner:
         return None
 
     def _decided(self, decision: events.Decision) -> None:
+        self._live.ledger.closed = self._live.record.stop_ahead
         self._live.decided(decision)
         self.watch.decision(decision)
 
