@@ -67,7 +67,7 @@ class Evaluator:
         self._lookups = Lookups(book)
         self._flights: dict[str, Flight] = {}
         self._remembered: dict[str, Home] = {}
-        self._reused: set[str] = set()
+        self._found: set[str] = set()
 
     @property
     def in_flight(self) -> int:
@@ -144,28 +144,32 @@ class Evaluator:
             facts = await self._lookups.facts([flight.id for flight in flights])
             known = [facts[flight.id] for flight in flights if flight.id in facts]
             homes = {fact.key: _home(fact) for fact in known}
-            await self._take_over(known)
+            results = await self._take_over(known)
         except BaseException as error:
             for flight in flights:
                 self._land(flight, error)
             if not isinstance(error, Exception):
                 raise
             return
+        share = self._health.share(results, len(flights) - len(homes))
         for flight in flights:
             if flight.id in homes:
                 self._land(flight, homes[flight.id])
             else:
+                flight.known = share
                 self._queue.join(flight.ticket, partial(self._take_off, flight))
 
-    async def _take_over(self, facts: Sequence[Fact]) -> None:
-        """Note the facts that another run paid for, once."""
-        run, seen = self._book.run_id, self._reused
-        new = [fact.key for fact in facts if fact.paid_by != run and fact.key not in seen]
-        if new:
-            seen.update(new)
-            await self._book.draw(new)
-            for _ in new:
+    async def _take_over(self, facts: Sequence[Fact]) -> int:
+        """Note the facts that another run paid for, once. Returns how many results were found for the first
+        time, whoever paid."""
+        new = [fact for fact in facts if fact.key not in self._found]
+        self._found.update(fact.key for fact in new)
+        others = [fact.key for fact in new if fact.paid_by != self._book.run_id]
+        if others:
+            await self._book.draw(others)
+            for _ in others:
                 self._ledger.reuse("rollout")
+        return sum(fact.kind == "rollout" for fact in new)
 
     def _take_off(self, flight: Flight) -> None:
         """Its turn has come, or the queue is closed."""
@@ -251,7 +255,7 @@ class Evaluator:
     async def _keep(self, flight: Flight, attempt: str, answer: Answer, paid: Usage, seconds: float) -> Home:
         """`seconds` are those of the call that brought the answer."""
         rollout = Rollout(flight.key, answer)
-        self._observe(rollout)
+        self._observe(rollout, flight.known)
         fact = rollout_fact(rollout, flight.took or 0.0)
         if await self._book.done(attempt, fact, paid, seconds):
             return Home(kept_outcome(fact, rollout), fact.seconds)
@@ -260,7 +264,7 @@ class Evaluator:
 
     async def _keep_failure(self, flight: Flight, attempt: str, error: AttemptFailed, seconds: float) -> Home:
         failure = Failure(flight.key, error.kind, error.message, flight.attempts)
-        self._observe(failure)  # before anybody who is let in now can start
+        self._observe(failure, flight.known)  # before anybody who is let in now can start
         await self._book.failed(attempt, error)
         fact = failure_fact(failure, seconds, after=self._decided())
         await self._book.keep_failure(fact)
@@ -280,9 +284,9 @@ class Evaluator:
         flight.counted += 1
         return self._settings.retry.wait(flight.counted, error, self._rng)
 
-    def _observe(self, result: Outcome) -> None:
+    def _observe(self, result: Outcome, known: float) -> None:
         try:
-            self._health.observe(result)
+            self._health.observe(result, known)
         except RunFailed as failure:
             self._queue.close(failure)
 
