@@ -88,18 +88,19 @@ def lived(
     run_id: str = "",
     now: float = 0.0,
     fails: Fails = lambda dispatch, asked: None,
+    executor: RulebookExecutor | None = None,
     proposer: Thinking | None = None,
     **changes: Any,
 ) -> Lived:
     """A session of a run that begins at the virtual second `now`; `changes` are those of the job."""
     store, job = store or MemoryStore(), case.job(**changes)
-    executor = Slow(RulebookExecutor(case.book, fails), now)
+    slow = Slow(executor or RulebookExecutor(case.book, fails), now)
     thinking = proposer or Thinking(HintProposer(case.book.seed), now)
     run_id = run_id or begin(store, job, thinking)
 
     async def carried() -> None:
         clock = asyncio.get_running_loop().time
-        await Runner(store, run_id, job, executor, thinking, clock=clock).run()
+        await Runner(store, run_id, job, slow, thinking, clock=clock).run()
 
     _, took = run_virtual(carried(), now)
-    return Lived(store, run_id, executor, thinking, took)
+    return Lived(store, run_id, slow, thinking, took)

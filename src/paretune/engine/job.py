@@ -21,11 +21,18 @@ from paretune.propose.base import Surface
 @dataclass(frozen=True, slots=True)
 class Prices:
     """Money reserved before a call, in USD; None where nobody knows. A money cap needs both, but for roles in
-    `unknown_allowed`: their calls count as far as they say themselves what they cost."""
+    `unknown_allowed`: their calls count as far as they say themselves what they cost.
+
+    `rollout_tokens` are the most tokens of a rollout, `answer_tokens` those of a proposer's answer. Where
+    nobody knows, a run with a cap on tokens learns it from its first call, and no other of its kind goes out
+    beside that one.
+    """
 
     rollout: float | None = None
     proposal: float | None = None
     unknown_allowed: frozenset[str] = frozenset()
+    rollout_tokens: int | None = None
+    answer_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from paretune.evaluate.facts import failure_fact, kept_outcome, outcome, priced,
 from paretune.evaluate.flights import Flight, Home, Work
 from paretune.evaluate.health import Health
 from paretune.evaluate.lookups import Lookups
+from paretune.evaluate.purse import released
 from paretune.evaluate.queue import Priority, QueueSettings, QueueState, RolloutQueue, Sleep
 from paretune.store.base import Fact
 from paretune.store.book import RunBook
@@ -34,8 +35,8 @@ GRACE_SECONDS = 1.0
 class Evaluator:
     """Scores candidates on examples, each question at most once.
 
-    `price` gives the money to reserve for one rollout; `decided` the number of decisions so far. `clock`
-    and `sleep` are in seconds.
+    `price` gives the money to reserve for one rollout, `tokens` the most that one can take (None where nobody
+    knows); `decided` the number of decisions so far. `clock` and `sleep` are in seconds.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Evaluator:
         queue: QueueSettings = STANDARD,
         health: Health | None = None,
         price: Callable[[], float] = lambda: 0.0,
+        tokens: int | None = None,
         decided: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
@@ -60,6 +62,7 @@ class Evaluator:
         self._deadline = Deadline(queue.deadline)
         self._health = health or Health()
         self._price = price
+        self._tokens = tokens
         self._decided = decided
         self._clock = clock
         self._rng = random.Random()
@@ -229,9 +232,11 @@ class Evaluator:
             flight.heard = self._queue.answers
         result: Answer | AttemptFailed | None = None
         try:
+            while not self._queue.closed and self._ledger.must_wait("rollout", self._tokens):
+                await released(self._ledger)
             if self._queue.closed:
                 raise self._queue.closed
-            usd = self._ledger.reserve(reservation, self._price())
+            usd = self._ledger.reserve(reservation, self._price(), tokens=self._tokens)
             attempt = await self._book.begin(flight.id, "rollout", flight.attempts, usd)
             began = self._clock()
             if flight.began is None:
@@ -239,6 +244,8 @@ class Evaluator:
             result = await self._call(dispatch)
         finally:
             self._queue.leave(flight.ticket, result)
+            if result is None:
+                self._ledger.release(reservation)
         now = self._clock()
         if isinstance(result, Answer):
             flight.took, paid = flight.since(now), priced(result.usage, usd)
