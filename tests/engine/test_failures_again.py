@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from paretune.core.budget import Limits
 from paretune.core.errors import AttemptFailed, FailureKind, RunFailed
+from paretune.core.example import Split
 from paretune.core.retry import RetryPolicy
+from paretune.core.rollout import Failure, Identity, RolloutKey
 from paretune.engine.run import Runner
 from paretune.evaluate.evaluator import QueueSettings
 from paretune.evaluate.executors import Dispatch
+from paretune.evaluate.health import Health
 from paretune.store import MemoryStore, Write
 from paretune.store.base import StoredDecision
 from paretune.views.run_view import read
 from support.rulebook import Fails, RulebookExecutor
 from support.runs import CASES, Case, JournalStore, begin, canonical, first_difference
 
+NOBODY = RolloutKey("c", "e", Split.PARETO, 0, Identity("task", "1", "policy"))
+ILL = Failure(NOBODY, FailureKind.TASK_FAILED, "the clerk is ill")
 ONE_TRY = QueueSettings(concurrency=4, retry=RetryPolicy(attempts=1))
 
 
@@ -97,3 +105,26 @@ def test_failures_that_a_resumed_run_asks_again_are_judged_beside_what_it_has() 
     assert (
         first_difference(canonical(journal, run_id)["decisions"], canonical(again, run_id)["decisions"]) == ""
     )
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 9)), min_size=1, max_size=30))
+def test_where_everything_may_fail_nothing_stops_the_run(batches: list[tuple[int, int]]) -> None:
+    health = Health(tolerance=1.0)
+    for known, asked in batches:
+        share = health.share(known, asked)
+        for _ in range(asked):
+            health.observe(ILL, share)
+
+
+@given(st.integers(0, 12), st.integers(0, 200), st.integers(1, 40))
+def test_the_failure_rate_is_that_of_known_and_asked_together(tenths: int, known: int, asked: int) -> None:
+    """Everything that is asked fails; the rate is exact as long as all of it is within the window."""
+    health = Health(tolerance=tenths / 10, least=1, window=10_000)
+    share = health.share(known, asked)
+    tripped = False
+    for _ in range(asked):
+        with contextlib.suppress(RunFailed):
+            health.observe(ILL, share)
+            continue
+        tripped = True
+    assert tripped == (10 * asked > tenths * (known + asked))

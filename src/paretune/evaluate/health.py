@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from paretune.core.errors import FailureKind, RunFailed
 from paretune.core.rollout import Failure, Outcome
 
+ROUNDING = 1e-6
+"""Shares of known results are fractions, and their sum is not exact."""
+
 
 @dataclass(slots=True)
 class Health:
@@ -56,7 +59,8 @@ class Health:
             oldest, weight = self._recent.popleft()
             self._count -= weight
             self._failed -= oldest is not None
-        if self._count >= self.least and self._failed > self.tolerance * self._count:
+        count = self._count + ROUNDING
+        if count >= self.least and self._failed > self.tolerance * count:
             failures = [failure for failure, _ in self._recent if failure]
             reason = f"{self._failed} of the last {self._count:.0f} rollouts failed"
             raise RunFailed(reason, _commonest(failures))
