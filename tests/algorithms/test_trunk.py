@@ -15,6 +15,7 @@ from paretune.algorithms.settings import Pipeline
 from paretune.algorithms.trunk import MOST_GATES
 from paretune.algorithms.width import LEAST
 from paretune.core import events
+from paretune.core.budget import Limits
 from paretune.propose.base import Packet, Proposal
 from paretune.views.run_view import RunView, read
 from support.rulebook import HEADING, HintProposer, Rulebook, lines
@@ -118,6 +119,21 @@ def test_where_edits_clash_a_child_must_beat_the_very_text_that_it_replaces(seed
             moved += 1
     assert moved > 3
     assert 1 < max(map(len, gates.values())) <= MOST_GATES
+
+
+def test_a_joined_edit_is_put_on_record_for_a_gate_that_is_still_to_come() -> None:
+    """Eight lanes whose heads move so fast that some edits are overtaken in their last gate too."""
+    case = CASES["lanes"](7)
+    pipeline = replace(case.settings.pipeline, lanes=8, plateau=99, validate_every=1, validation_share=1.0)
+    limits = Limits(rollouts=900, steps=120)
+    case = replace(case, settings=replace(case.settings, pipeline=pipeline), limits=limits)
+    view = _read(asyncio.run(carry(case)))
+    gated = {(d.step, d.child) for d in view.decisions if isinstance(d, events.GateDecided)}
+    skips = [d for d in view.decisions if isinstance(d, events.StepSkipped)]
+    no_room = {d.step for d in skips if d.reason == "budget"}
+    children = [d for d in view.decisions if isinstance(d, events.ChildProposed)]
+    assert [d for d in children if (d.step, d.child) not in gated and d.step not in no_room] == []
+    assert any(d.reason == "overtaken" for d in skips)
 
 
 def test_lanes_that_clash_all_the_time_become_two() -> None:

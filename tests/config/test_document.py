@@ -38,7 +38,14 @@ from paretune.config.base import Section
 from paretune.config.environment import reference, resolve_key
 from paretune.config.gepa import FLAT
 from paretune.core.errors import Misconfigured, NotAvailable
-from paretune.engine.prepare import limits_of, messages_of, prices_of, public_document, queue_of
+from paretune.engine.prepare import (
+    ASSUMED_PROMPT_TOKENS,
+    limits_of,
+    messages_of,
+    prices_of,
+    public_document,
+    queue_of,
+)
 
 DOCUMENTED = Path(__file__).with_name("documented.toml")
 
@@ -299,6 +306,8 @@ def test_what_the_queue_and_the_ledger_are_told() -> None:
     limits = limits_of(config)
     assert (limits.tokens, limits.rollout_tokens, limits.proposal_tokens) == (9, 8, 7)
     assert prices_of(config, "").unknown_allowed == {"proposal"}
+    longest = config.policy.max_completion_tokens if config.policy else 0
+    assert prices_of(config, "").rollout_tokens == ASSUMED_PROMPT_TOKENS + longest
 
 
 def test_keys_come_from_the_environment_and_go_nowhere() -> None:

@@ -1,107 +1,30 @@
-"""Lanes on a clock of their own: rollouts and proposals that take their time, some of them very long.
-
-How long each takes is drawn from its question and the session: whoever asks again may wait longer or
-shorter.
-"""
+"""Lanes on a clock of their own: rollouts and proposals that take their time, some of them very long."""
 
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pytest
 
 from paretune.core.budget import Limits
-from paretune.core.errors import AttemptFailed
-from paretune.core.rollout import Answer
-from paretune.engine.run import Runner
+from paretune.core.errors import AttemptFailed, FailureKind, RunFailed
+from paretune.core.retry import RetryPolicy
+from paretune.engine.proposals import GIVE_UP_AFTER
 from paretune.engine.verify import check_record, replay_record
 from paretune.evaluate.evaluator import QueueSettings
 from paretune.evaluate.executors import Dispatch
 from paretune.propose.base import Packet, Proposal
-from paretune.store import MemoryStore
-from support.clock import run_virtual
-from support.rulebook import HintProposer, RulebookExecutor, dice
-from support.runs import ASYNC, Case, JournalStore, begin, canonical, first_difference
-
-STRAGGLER = 1.0
-
-
-def seconds(session: float, *question: object) -> float:
-    """Log-normal with a median of a fifth of a second, in milliseconds; one of a hundred is a straggler."""
-    rng = dice("seconds", session, *question)
-    return STRAGGLER if rng.random() < 0.01 else round(0.2 * math.exp(rng.gauss(0, 0.8)), 3)
-
-
-@dataclass(slots=True)
-class Slow:
-    """An executor whose calls take their time; `busy` adds them up."""
-
-    inner: RulebookExecutor
-    session: float = 0.0
-    busy: float = 0.0
-
-    async def run(self, batch: Sequence[Dispatch]) -> list[Answer | AttemptFailed]:
-        (dispatch,) = batch
-        request = dispatch.request
-        wait = seconds(self.session, dict(request.candidate.components), request.example.id)
-        await asyncio.sleep(wait)
-        self.busy += wait
-        return await self.inner.run(batch)
-
-
-@dataclass(slots=True)
-class Thinking:
-    """A proposer that takes its time."""
-
-    inner: HintProposer
-    session: float = 0.0
-    busy: float = 0.0
-
-    @property
-    def identity(self) -> str:
-        return self.inner.identity
-
-    async def propose(self, packet: Packet) -> Proposal:
-        wait = seconds(self.session, "proposal", dict(packet.parent.components), packet.draw)
-        await asyncio.sleep(wait)
-        self.busy += wait
-        return await self.inner.propose(packet)
-
-
-@dataclass(frozen=True, slots=True)
-class Lived:
-    store: MemoryStore
-    run_id: str
-    executor: Slow
-    proposer: Thinking
-    seconds: float
-
-    def canonical(self) -> dict[str, Any]:
-        return canonical(self.store, self.run_id)
+from paretune.store.base import Fact
+from support.rulebook import HintProposer, dice
+from support.runs import ASYNC, Case, JournalStore, first_difference
+from support.slow import Thinking, lived
 
 
 def case(name: str, seed: int) -> Case:
     return replace(
         ASYNC[name](seed), limits=Limits(rollouts=400, steps=60), model=False, queue=QueueSettings(24)
     )
-
-
-def lived(case: Case, *, store: MemoryStore | None = None, run_id: str = "", now: float = 0.0) -> Lived:
-    store, job = store or MemoryStore(), case.job()
-    executor = Slow(RulebookExecutor(case.book), now)
-    proposer = Thinking(HintProposer(case.book.seed), now)
-    run_id = run_id or begin(store, job, proposer)
-
-    async def carried() -> None:
-        clock = asyncio.get_running_loop().time
-        await Runner(store, run_id, job, executor, proposer, clock=clock).run()
-
-    _, took = run_virtual(carried(), now)
-    return Lived(store, run_id, executor, proposer, took)
 
 
 @pytest.mark.parametrize("name", ASYNC)
@@ -140,3 +63,72 @@ def test_with_all_results_known_it_finds_the_same_order_in_no_time(name: str) ->
     assert (second.executor.busy, second.proposer.busy) == (0.0, 0.0)
     assert first_difference(first.canonical(), second.canonical()) == ""
     assert second.seconds < 1.0 < first.seconds
+
+
+@pytest.mark.parametrize("name", ASYNC)
+def test_a_failure_that_comes_again_while_a_resumed_run_catches_up_is_unread_until_a_decision_reads_it(
+    name: str,
+) -> None:
+    one_try = replace(case(name, 1), queue=QueueSettings(24, retry=RetryPolicy(attempts=1)))
+    whole = lived(one_try, store=JournalStore())
+    assert isinstance(whole.store, JournalStore)
+    came = 0
+    for cut in sorted(dice("failing again", name).sample(range(len(whole.store.commits)), 15)):
+        second = whole.store.after(whole.run_id, cut)
+        log = len(second.decisions(whole.run_id))
+        lived(one_try, store=second, run_id=whole.run_id, now=77.7, fails=_ill, tolerance=1.0)
+        for end in range(cut + 1, min(cut + 8, len(second.commits))):
+            third = second.after(whole.run_id, end)
+            if len(third.decisions(whole.run_id)) > log:
+                break
+            if any(isinstance(write, Fact) and write.kind == "failure" for write in second.commits[end - 1]):
+                came += 1
+                more = lived(one_try, store=third, run_id=whole.run_id, now=99.9)
+                decisions = (run.canonical()["decisions"] for run in (whole, more))
+                assert first_difference(*decisions) == "", (cut, end)
+    assert came > 3
+
+
+def _ill(dispatch: Dispatch, asked: int) -> AttemptFailed:
+    return AttemptFailed(FailureKind.TASK_FAILED, "the clerk is ill")
+
+
+# -- a proposer that gives no answer ------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Away(Thinking):
+    """Gives no answer to what is under way at one of these moments, in virtual seconds."""
+
+    moments: tuple[float, ...] = ()
+    lost: int = 0
+
+    async def propose(self, packet: Packet) -> Proposal:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        proposal = await Thinking.propose(self, packet)
+        if any(began <= moment <= clock() for moment in self.moments):
+            self.lost += 1
+            raise AttemptFailed(FailureKind.REFUSED, "nobody home")
+        return proposal
+
+
+def _eight_lanes() -> Case:
+    lanes = case("lanes", 0)
+    pipeline = replace(lanes.settings.pipeline, lanes=8)
+    return replace(lanes, settings=replace(lanes.settings, pipeline=pipeline))
+
+
+def test_one_bad_moment_of_the_proposer_costs_the_steps_of_all_lanes_and_not_the_run() -> None:
+    away = Away(HintProposer(0), moments=(2.0,))
+    run = lived(_eight_lanes(), proposer=away)
+    assert away.lost > GIVE_UP_AFTER
+    reasons = [body.get("reason") for _, body in run.canonical()["decisions"]]
+    assert reasons.count("proposer_failed") == away.lost
+
+
+def test_a_proposer_that_stays_away_ends_the_run_after_a_few_calls_of_each_lane() -> None:
+    away = Away(HintProposer(0), moments=tuple(0.01 * n for n in range(10_000)))
+    with pytest.raises(RunFailed, match="nobody home"):
+        lived(_eight_lanes(), proposer=away)
+    assert GIVE_UP_AFTER <= away.lost <= GIVE_UP_AFTER * 8

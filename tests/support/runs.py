@@ -210,9 +210,9 @@ class JournalStore(MemoryStore):
         self.commits.append(list(writes))
         return others
 
-    def after(self, run_id: str, commits: int) -> MemoryStore:
+    def after(self, run_id: str, commits: int) -> JournalStore:
         """A store that died after so many commits."""
-        store = MemoryStore()
+        store = JournalStore()
         store.create_run(replace(self.run(run_id), status="queued", status_detail="", wish=""))
         for writes in self.commits[:commits]:
             store.commit(run_id, writes)

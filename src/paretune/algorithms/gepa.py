@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from paretune.algorithms.pool import Pool
-from paretune.algorithms.search import Ports, Search
+from paretune.algorithms.ports import Ports
+from paretune.algorithms.search import Search
 from paretune.core import events
 from paretune.core.budget import PAID
 from paretune.core.candidate import Candidate, CandidateId
@@ -37,21 +38,26 @@ class Gepa(Search):
         """Evolve the pool from this seed until a stop applies."""
         self.note(seed)
         await self._evaluate_fully(0, seed)
-        while not (end := await self.ended(step := self.at + 1)):
+        while not (end := self.over or await self.ended(step := self.at + 1)):
             self.at = step
-            try:
-                await self._catch_up(step, self.schedule.keep(step - 1) if step > 1 else 0)
-                child = await self._merge(step) or await self._mutate(step)
-                if child and await self._passes_gate(step, child):
-                    await self._admit(step, child.candidate)
-            except BudgetExceeded as stop:
-                end = await self.end(step, stop.limit, str(stop))
-                break
+            await self._within_budget(step, self._step(step))
         if end.reason not in {*PAID, "time"}:  # what is left of these is for the closing
-            await self._catch_up(step, self.schedule.closing())
+            await self._within_budget(step, self._catch_up(step, self.schedule.closing()))
         return self.pool
 
+    async def _within_budget(self, step: int, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except BudgetExceeded as stop:
+            await self.stopped(step, stop)
+
     # -- one step ---------------------------------------------------------------------------------
+
+    async def _step(self, step: int) -> None:
+        await self._catch_up(step, self.schedule.keep(step - 1) if step > 1 else 0)
+        child = await self._merge(step) or await self._mutate(step)
+        if child and await self._passes_gate(step, child):
+            await self._admit(step, child.candidate)
 
     async def _mutate(self, step: int) -> Child | None:
         """Parent, minibatch, reflection, guards: a child to be gated, or None."""
@@ -73,7 +79,7 @@ class Gepa(Search):
             await self.skip(step, *nothing)
             return None
         packet = self.packet(step, parent, targets, outcomes)
-        drafted = await self.ports.propose.propose(packet)
+        drafted = await self.paid(step, self.ports.propose.propose(packet))
         proposal = await self.guarded(step, packet, drafted)
         if proposal is None:
             return None
@@ -148,10 +154,6 @@ class Gepa(Search):
         self, candidate: Candidate, examples: Sequence[Example], priority: Priority = Priority.GATE
     ) -> list[Outcome]:
         requests = self.requests(candidate, examples)
-        if self.ports.record.ahead(f"{self.at}/end"):
-            # Money ran out right here in an earlier session: draw what was drawn then, ask for nothing.
-            self.ports.ledger.draw(self.ports.evaluate.keys(requests))
-            raise BudgetExceeded("cost_usd", 0, 0)
-        outcomes = await self.ports.evaluate.evaluate(requests, priority)
+        outcomes = await self.paid(self.at, self.ports.evaluate.evaluate(requests, priority))
         self.notes.keep(candidate.id, outcomes)
         return outcomes

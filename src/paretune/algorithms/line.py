@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from paretune.algorithms.finish import Contender
 from paretune.algorithms.lanes import Lane, Turns
 from paretune.algorithms.search import Search
 from paretune.algorithms.validation import Incumbent, Pace
 from paretune.core import events
-from paretune.core.budget import PAID
 from paretune.core.candidate import Candidate, CandidateId
-from paretune.core.errors import BudgetExceeded, ParetuneError
+from paretune.core.errors import BudgetExceeded
 from paretune.core.example import Example, ExampleId
 from paretune.core.rollout import Outcome, scores
 from paretune.evaluate.queue import Priority
-
-T = TypeVar("T")
 
 ROLLOUTS, PROPOSAL, VALIDATION = 1, 2, 8
 """Ticks: how long a batch of rollouts, a proposal and a validation in the background are taken to last."""
@@ -32,13 +28,12 @@ until then the result of the run is the initial prompt."""
 class Line(Search):
     """`head` is what lanes edit, `moves` counts how often another one took its place.
 
-    `incumbent` is the best head that was evaluated in full. `over` says why no further step begins.
+    `incumbent` is the best head that was evaluated in full.
     """
 
     turns: Turns = field(default_factory=Turns)
     head: Candidate = field(init=False)
     incumbent: Incumbent = field(init=False)
-    over: events.SearchEnded | None = None
     moves: int = 0
     panel: tuple[Example, ...] = ()
     pace: Pace = field(init=False)
@@ -128,18 +123,24 @@ class Line(Search):
 
         A head for which it does not is a finalist all the same.
         """
-        for candidate in (self.head, *self.deferred):
-            if candidate.id in self.pool.members:
-                continue
-            wanted = self.undrawn(candidate, self.everything) + self.schedule.closing()
-            if not self.ports.ledger.affords((), wanted):
-                if candidate not in self.deferred:
-                    await self.put_off(self.at, candidate)
-                continue
-            outcomes = await self.rollouts(lane, self.at, candidate, self.everything)
-            if await self._admitted(self.at, candidate, outcomes):
-                await self._compared(self.at, candidate, outcomes)
+        self.broke = False
+        try:
+            for candidate in (self.head, *self.deferred):
+                if candidate.id not in self.pool.members:
+                    await self._caught_up(lane, candidate)
+        except BudgetExceeded as stop:
+            await self.stopped(self.at, stop)
         self.deferred = [c for c in self.deferred if c.id not in self.pool.members]
+
+    async def _caught_up(self, lane: Lane, candidate: Candidate) -> None:
+        wanted = self.undrawn(candidate, self.everything) + self.schedule.closing()
+        if not self.ports.ledger.affords((), wanted):
+            if candidate not in self.deferred:
+                await self.put_off(self.at, candidate)
+            return
+        outcomes = await self.rollouts(lane, self.at, candidate, self.everything)
+        if await self._admitted(self.at, candidate, outcomes):
+            await self._compared(self.at, candidate, outcomes)
 
     async def _admitted(self, step: int, candidate: Candidate, outcomes: list[Outcome]) -> bool:
         pareto = outcomes[: len(self.splits.pareto)]
@@ -187,13 +188,6 @@ class Line(Search):
     def affords(self, wanted: int) -> bool:
         return self.ports.ledger.affords((), wanted + self.kept())
 
-    async def stopped(self, step: int, stop: BudgetExceeded) -> None:
-        """No further step begins; the first reason counts, later steps are skipped for theirs."""
-        if self.over is None:
-            self.over = await self.end(step, stop.limit, str(stop))
-        elif stop.limit not in PAID:  # what could be paid is no consequence of the record
-            await self.skip(step, "budget", str(stop))
-
     async def rollouts(
         self,
         lane: Lane,
@@ -202,10 +196,7 @@ class Line(Search):
         examples: Sequence[Example],
         replicate: int = 0,
     ) -> list[Outcome]:
-        """Outcomes, noted in this lane's turn; a proposer sees first draws only.
-
-        Raises BudgetExceeded where money ran out, then or now.
-        """
+        """Outcomes, noted in this lane's turn; a proposer sees first draws only. Raises BudgetExceeded."""
         requests = self.requests(candidate, examples, replicate)
         work = self.ports.evaluate.start(requests, Priority.GATE)
         return await self._home(lane, step, candidate, work, ROLLOUTS, noted=not replicate)
@@ -220,22 +211,6 @@ class Line(Search):
         *,
         noted: bool = True,
     ) -> list[Outcome]:
-        outcomes = await self.paid(lane, step, work, ticks)
-        if self._ran_out(step):
-            raise BudgetExceeded("cost_usd", 0, 0)
+        outcomes = await self.paid(step, lane.work(work, ticks))
         self.notes.keep(candidate.id, outcomes if noted else ())
         return outcomes
-
-    async def paid(self, lane: Lane, step: int, work: Awaitable[T], ticks: int) -> T:
-        """The result of this work, at the lane's next turn. Raises BudgetExceeded if money ran out by then:
-        what could not be paid is not on record."""
-        try:
-            return await lane.work(work, ticks)
-        except ParetuneError as error:
-            if self._ran_out(step):
-                raise BudgetExceeded("cost_usd", 0, 0) from error
-            raise
-
-    def _ran_out(self, step: int) -> bool:
-        """Money or tokens ended the search, or did so here in an earlier session."""
-        return (self.over is not None and self.over.reason in PAID) or self.ports.record.ahead(f"{step}/end")

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from paretune.algorithms.stops import LiveStop
+from paretune.core.budget import Ledger
 from paretune.core.events import Decision
 from paretune.core.rollout import Outcome, RolloutRequest
 from paretune.evaluate.queue import Priority
@@ -56,6 +58,13 @@ class Record(Protocol):
         """A decision that may not be taken (a stop by time): asked only past the end of the log."""
         ...
 
-    def ahead(self, key: str) -> bool:
-        """True if the next decision on record has this key."""
-        ...
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything a search acts through."""
+
+    evaluate: Evaluate
+    propose: Propose
+    record: Record
+    ledger: Ledger
+    live_stop: LiveStop

@@ -5,21 +5,22 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from paretune.algorithms.doubt import Doubt
 from paretune.algorithms.finish import Contender
 from paretune.algorithms.merge import Merge, Merger, gate_examples
 from paretune.algorithms.notebook import Notebook
 from paretune.algorithms.pool import Member, Pool
-from paretune.algorithms.ports import Drafted, Evaluate, Propose, Record
+from paretune.algorithms.ports import Drafted, Ports
 from paretune.algorithms.rungs import Contest, rung_ends
 from paretune.algorithms.settings import GepaSettings
-from paretune.algorithms.stops import LiveStop, Schedule
+from paretune.algorithms.stops import Schedule
 from paretune.core import events
-from paretune.core.budget import PAID, Ledger
+from paretune.core.budget import PAID
 from paretune.core.candidate import Candidate, CandidateId
 from paretune.core.canonical import stream
-from paretune.core.errors import RunFailed
+from paretune.core.errors import BudgetExceeded, ParetuneError, RunFailed
 from paretune.core.example import Example, ExampleId, Splits
 from paretune.core.frontier import FrontierType, choose_parent
 from paretune.core.gate import Verdict
@@ -28,16 +29,7 @@ from paretune.core.sampling import minibatch
 from paretune.propose.base import Packet, Proposal, Surface, Tried
 from paretune.propose.guards import Rejected, check
 
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Everything a search acts through."""
-
-    evaluate: Evaluate
-    propose: Propose
-    record: Record
-    ledger: Ledger
-    live_stop: LiveStop
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -45,7 +37,8 @@ class Search:
     """State and vocabulary of one search.
 
     `known` are the seed and all who passed a gate, `deferred` those among them whose full evaluation did not
-    fit the budget. `tried` are proposals that were turned down, by parent.
+    fit the budget. `tried` are proposals that were turned down, by parent. `over` says why no further step
+    begins; `broke` that work could not be paid, so that what else is under way is given up.
     """
 
     splits: Splits
@@ -62,6 +55,9 @@ class Search:
     doubt: Doubt = field(default_factory=Doubt)
     minibatches: int = 0
     at: int = 0
+    over: events.SearchEnded | None = None
+    broke: bool = False
+    _works: int = 0
 
     def __post_init__(self) -> None:
         self.pool = Pool(self.settings.frontier, self.settings.epsilon, len(self.splits.pareto))
@@ -105,10 +101,42 @@ class Search:
 
     async def end(self, step: int, reason: str, detail: str) -> events.SearchEnded:
         decision = events.SearchEnded(step=step, reason=reason, detail=detail)
-        if reason in PAID:
-            # What calls cost and in which order they came home is no consequence of the record.
-            return await self.ports.record.chance(f"{step}/end", lambda: decision) or decision
         return await self.ports.record.step(f"{step}/end", lambda: decision)
+
+    async def stopped(self, step: int, stop: BudgetExceeded) -> None:
+        """No further step begins; the first reason counts, later steps are skipped for theirs."""
+        if self.over is None:
+            self.over = await self.end(step, stop.limit, str(stop))
+        elif stop.limit not in PAID:  # that is on record already
+            await self.skip(step, "budget", str(stop))
+
+    async def paid(self, step: int, work: Awaitable[T]) -> T:
+        """The result of this work. Raises BudgetExceeded if it could not be paid, then or now.
+
+        What calls cost, and in which order they came home, is no consequence of the record. So such an end
+        of the search is put on record where it is met; before the seed is measured there is nothing to end.
+        """
+        error: ParetuneError | None = None
+        try:
+            result = await work
+        except ParetuneError as raised:
+            error = raised
+        if self._ran_out():
+            raise BudgetExceeded("cost_usd", 0, 0) from error
+        end = None
+        if isinstance(error, BudgetExceeded) and error.limit in PAID and self.pool.members:
+            end = events.SearchEnded(step=step, reason=error.limit, detail=str(error))
+        self._works += 1
+        made = await self.ports.record.chance(f"{step}/unpaid/{self._works}", lambda: end)
+        if made is not None:
+            self.over, self.broke = self.over or made, True
+            raise BudgetExceeded(made.reason, 0, 0) from error
+        if error is not None:
+            raise error
+        return result
+
+    def _ran_out(self) -> bool:
+        return self.broke or (self.over is not None and self.over.reason in PAID)
 
     def nothing_to_learn(self, before: Mapping[ExampleId, float]) -> tuple[str, str] | None:
         """Reason and detail, if a parent with these rewards leaves the proposer nothing to learn from."""

@@ -167,7 +167,8 @@ class Trunk(Line):
         return None
 
     async def _drafted(self, step: Step, packet: Packet) -> Drafted:
-        return await self.paid(step.lane, step.number, self.ports.propose.propose(packet), PROPOSAL)
+        work = step.lane.work(self.ports.propose.propose(packet), PROPOSAL)
+        return await self.paid(step.number, work)
 
     async def _reflected(self, step: Step, parent: Candidate) -> Packet | None:
         """The parent on its minibatch, for the proposer; None if there is nothing to learn from it.
@@ -248,7 +249,7 @@ class Trunk(Line):
                 await self.move(step.number, joined, "joined")
                 return
             # Once heads stop getting better with each validation, what two edits do together is measured.
-            if joined is not None:
+            if joined is not None and number + 1 < MOST_GATES:
                 await self.proposed(step.number, joined, number=number + 1)
             draft = replace(draft, child=joined or draft.child, baseline=self.head, onto=self.head)
         await self.skip(step.number, "overtaken", f"the head moved during each of {MOST_GATES} gates")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from paretune.core.errors import FREE, OUTCOME_UNKNOWN, BudgetExceeded, FailureKind
@@ -28,7 +28,9 @@ class Limits:
 
     def tokens_of(self, role: str) -> int | None:
         """The cap on this role's own tokens."""
-        return {"rollout": self.rollout_tokens, "proposal": self.proposal_tokens}.get(role)
+        if role == "rollout":
+            return self.rollout_tokens
+        return self.proposal_tokens if role == "proposal" else None
 
 
 @dataclass(slots=True)
@@ -60,16 +62,19 @@ class Spent:
 class Ledger:
     """Counts one run. Keys are fact keys; asking for the same key again is free.
 
-    `drawn` holds the distinct rollouts of the run, whether paid now or known before.
+    `drawn` holds the distinct rollouts of the run, whether paid now or known before. While it is `closed`
+    nothing can be reserved.
     """
 
     limits: Limits = Limits()
     drawn: set[str] = field(default_factory=set)
     by_role: dict[str, Spent] = field(default_factory=dict)
     steps: int = 0
+    closed: bool = False
     _reserved_usd: dict[str, float] = field(default_factory=dict)
     _reserved_tokens: dict[str, tuple[str, int]] = field(default_factory=dict)
     _most: dict[str, tuple[float, int]] = field(default_factory=dict)
+    _waiting: list[Callable[[], None]] = field(default_factory=list)
 
     def left(self) -> int | None:
         """Rollouts that can still be drawn; None without a cap."""
@@ -88,43 +93,72 @@ class Ledger:
             raise BudgetExceeded("rollouts", len(new), left)
         self.drawn |= new
 
-    def reserve(self, attempt: str, usd: float, role: str = "rollout") -> float:
+    def reserve(self, attempt: str, usd: float, role: str = "rollout", tokens: int | None = None) -> float:
         """Hold money and tokens for one attempt; returns the money held.
 
-        Held are `usd` or the dearest call of this role so far, whichever is more, and as many tokens as
-        the longest one used. Raises BudgetExceeded with the name of the cap that it would pass.
+        Held are `usd` or the dearest call of this role so far, whichever is more, and likewise `tokens` (the
+        most that it can take, None where nobody knows) or the longest. Raises BudgetExceeded with the name
+        of the cap that it would pass.
         """
         dearest, longest = self._most.get(role, (0.0, 0))
         usd = max(usd, dearest)
+        if self.closed:
+            raise BudgetExceeded("cost_usd", usd, 0.0)
         cap = self.limits.cost_usd
         if cap is not None:
             left = cap - self.cost_usd - sum(self._reserved_usd.values())
             if usd > left + 1e-12:
                 raise BudgetExceeded("cost_usd", usd, max(0.0, left))
-        self._refuse_tokens(role, max(longest, 1))
+        longest = max(longest, tokens or 0)
+        wanted = max(longest, 1)
+        for name, left, held in self._tokens_left(role):
+            if wanted > left - held:
+                raise BudgetExceeded(name, wanted, max(0, left - held))
         self._reserved_usd[attempt] = usd
         self._reserved_tokens[attempt] = role, longest
         return usd
 
-    def _refuse_tokens(self, role: str, wanted: int) -> None:
-        """Raises BudgetExceeded if so many tokens would pass the cap on all, or on those of this role."""
-        every, own = self.limits.tokens, self.limits.tokens_of(role)
-        if every is None and own is None:
-            return
-        held = self._reserved_tokens.values()
-        in_all = self.tokens + sum(tokens for _, tokens in held)
-        of_role = self.role(role).tokens + sum(tokens for who, tokens in held if who == role)
-        for name, cap, taken in (("tokens", every, in_all), (f"{role}_tokens", own, of_role)):
-            if cap is not None and wanted > cap - taken:
-                raise BudgetExceeded(name, wanted, max(0, cap - taken))
+    def must_wait(self, role: str, tokens: int | None = None) -> bool:
+        """True if the next call of this role should wait until one that is out has come home.
 
-    def _release(self, attempt: str) -> None:
+        Only where tokens are capped: as long as nobody knows how many such a call takes, one goes out at a
+        time; and what is held for others may be more than they take in the end. See `reserve` for `tokens`.
+        """
+        caps = () if self.closed else self._tokens_left(role)
+        wanted = max(self._most.get(role, (0.0, 0))[1], tokens or 0)
+        if caps and not wanted and tokens is None:
+            return any(who == role for who, _ in self._reserved_tokens.values())
+        full = any(wanted > left - held for _, left, held in caps)
+        return full and all(wanted <= left for _, left, _ in caps)
+
+    def when_released(self, tell: Callable[[], None]) -> None:
+        """`tell` is called once, when the next reservation is freed."""
+        self._waiting.append(tell)
+
+    def _tokens_left(self, role: str) -> Sequence[tuple[str, int, int]]:
+        """Each cap on tokens that a call of this role counts against: its name, what is left of it, and how
+        much of that is held."""
+        every, own = self.limits.tokens, self.limits.tokens_of(role)
+        caps = []
+        if every is not None:
+            held = sum(tokens for _, tokens in self._reserved_tokens.values())
+            caps.append(("tokens", every - self.tokens, held))
+        if own is not None:
+            held = sum(tokens for who, tokens in self._reserved_tokens.values() if who == role)
+            caps.append((f"{role}_tokens", own - self.role(role).tokens, held))
+        return caps
+
+    def release(self, attempt: str) -> None:
+        """Free a reservation whose call ended without a result or a failure."""
         self._reserved_usd.pop(attempt, None)
         self._reserved_tokens.pop(attempt, None)
+        waiting, self._waiting = self._waiting, []
+        for tell in waiting:
+            tell()
 
     def settle(self, attempt: str, role: str, usage: Usage, seconds: float = 0.0) -> None:
         """Book what the attempt really cost and free its reservation."""
-        self._release(attempt)
+        self.release(attempt)
         dearest, longest = self._most.get(role, (0.0, 0))
         self._most[role] = (max(dearest, usage.cost_usd or 0.0), max(longest, usage.tokens))
         spent = self._spent(role)
@@ -137,14 +171,14 @@ class Ledger:
 
     def fail(self, attempt: str, role: str, usd: float = 0.0) -> None:
         """Book an attempt that gave no result; `usd` is what it may have cost all the same."""
-        self._release(attempt)
+        self.release(attempt)
         spent = self._spent(role)
         spent.failed += 1
         spent.lost_usd += usd
 
     def lose(self, attempt: str, role: str, usd: float) -> None:
         """Book an attempt whose outcome nobody knows, at the price that was reserved for it."""
-        self._release(attempt)
+        self.release(attempt)
         spent = self._spent(role)
         spent.lost += 1
         spent.lost_usd += usd

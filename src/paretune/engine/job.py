@@ -21,11 +21,18 @@ from paretune.propose.base import Surface
 @dataclass(frozen=True, slots=True)
 class Prices:
     """Money reserved before a call, in USD; None where nobody knows. A money cap needs both, but for roles in
-    `unknown_allowed`: their calls count as far as they say themselves what they cost."""
+    `unknown_allowed`: their calls count as far as they say themselves what they cost.
+
+    `rollout_tokens` are the most tokens of a rollout, `answer_tokens` those of a proposer's answer. Where
+    nobody knows, a run with a cap on tokens learns it from its first call, and no other of its kind goes out
+    beside that one.
+    """
 
     rollout: float | None = None
     proposal: float | None = None
     unknown_allowed: frozenset[str] = frozenset()
+    rollout_tokens: int | None = None
+    answer_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,11 @@ class Job:
 
     @property
     def digest(self) -> str:
-        """Names everything that decides how the run goes; concurrency and deadlines do not."""
+        """Names everything that decides how the run goes.
+
+        Concurrency and deadlines do not. Nor do caps on money, tokens and time: stops by them are recorded
+        when they are met, so that a run can go on with a larger one.
+        """
         return digest(
             {
                 "seed": dict(self.seed.components),
@@ -81,7 +92,7 @@ class Job:
                 "identity": dataclasses.asdict(self.identity),
                 "settings": dataclasses.asdict(self.settings),
                 "surface": dataclasses.asdict(self.surface),
-                "limits": dataclasses.asdict(self.limits),
+                "limits": {"rollouts": self.limits.rollouts, "steps": self.limits.steps},
                 "noise_replicates": self.noise_replicates,
             }
         )

@@ -34,7 +34,7 @@ from paretune.propose.base import Surface
 from paretune.propose.guards import placeholders
 
 ASSUMED_PROMPT_TOKENS = 4_000
-"""Prompt tokens of a rollout when its price is estimated from the price table."""
+"""Prompt tokens of a rollout when its price or its tokens are estimated."""
 
 LEAST_FEEDBACK = 3
 LEAST_MINIBATCH, LEAST_STEPS = 3, 6
@@ -267,14 +267,24 @@ def queue_of(config: PromptLearningConfig) -> QueueSettings:
 
 
 def prices_of(config: PromptLearningConfig, proposer_model: str) -> Prices:
-    """What is reserved before a call: as given, else from the price table, else unknown."""
-    rollout = config.container.rollout_estimated_cost_usd
-    if rollout is None and config.policy:
-        usage = Usage(ASSUMED_PROMPT_TOKENS, config.policy.max_completion_tokens)
-        rollout = cost(config.policy.model, usage)
+    """What is reserved before a call: as given, else from the price table, else unknown; tokens as given."""
+    rollout, policy, tokens = config.container.rollout_estimated_cost_usd, config.policy, None
+    if rollout is None and policy:
+        usage = Usage(ASSUMED_PROMPT_TOKENS, policy.max_completion_tokens)
+        rollout = cost(policy.model, usage)
+    if policy and "max_completion_tokens" in policy.model_fields_set:
+        tokens = ASSUMED_PROMPT_TOKENS + policy.max_completion_tokens
     roles = {"policy": "rollout", "proposer": "proposal"}
     allowed = frozenset(roles[name] for name in config.termination_config.allow_unpriced)
-    return Prices(rollout, _proposal_price(config, proposer_model), allowed)
+    price = _proposal_price(config, proposer_model)
+    return Prices(rollout, price, allowed, rollout_tokens=tokens, answer_tokens=_answer_tokens(config.gepa))
+
+
+def _answer_tokens(gepa: GEPAConfig) -> int | None:
+    if gepa.proposer_type == "operators":
+        return 0
+    given = "proposer_output_tokens" in gepa.model_fields_set
+    return OUTPUT_TOKENS[gepa.proposer_output_tokens] if given else None
 
 
 def proposer_price(config: PromptLearningConfig) -> Price | None:

@@ -11,11 +11,12 @@ from typing import Any
 
 from paretune.algorithms.ports import Drafted
 from paretune.core.budget import Ledger
-from paretune.core.canonical import JsonValue, digest
+from paretune.core.canonical import JsonValue, canonical_json, digest
 from paretune.core.errors import AttemptFailed, FailureKind, RunFailed
 from paretune.core.retry import RetryPolicy, retrying
 from paretune.core.rollout import Usage
 from paretune.evaluate.facts import priced
+from paretune.evaluate.purse import released
 from paretune.propose.base import Packet, Proposal, Proposer
 from paretune.propose.guards import Reason, Rejected
 from paretune.store.base import Fact
@@ -23,14 +24,19 @@ from paretune.store.book import RunBook
 
 PROPOSAL_VERSION = 1
 GIVE_UP_AFTER = 3
+"""Packets in a row without an answer, each asked after the one before had failed."""
+
+CHARACTERS_A_TOKEN, WORDS_AROUND = 3, 1_000
+"""For the most tokens of a prompt: those of its packet by its length, and those of the instructions."""
 
 
 class Proposals:
     """The `Propose` port. `price` gives the money to reserve for a packet, `decided` the number of
-    decisions so far.
+    decisions so far. `longest` is the most tokens of an answer, None where nobody knows.
 
-    A proposer that cannot be reached costs the step, not the run, until that happens three times in
-    a row; a refused key ends the run at once.
+    A proposer that gives no answer costs the step, not the run, until that happens `GIVE_UP_AFTER` times
+    in a row. What was under way already when the last of these failed, for other lanes, tells nothing new.
+    A refused key ends the run at once.
     """
 
     def __init__(
@@ -41,6 +47,7 @@ class Proposals:
         *,
         retry: RetryPolicy = RetryPolicy(),
         price: Callable[[Packet], float] = lambda packet: 0.0,
+        longest: int | None = None,
         decided: Callable[[], int] = lambda: 0,
     ) -> None:
         self._book = book
@@ -48,8 +55,10 @@ class Proposals:
         self._proposer = proposer
         self._retry = retry
         self._price = price
+        self._longest = longest
         self._decided = decided
         self._failures = 0
+        self._heard = 0
 
     async def propose(self, packet: Packet) -> Drafted:
         """The proposal for this packet, or why there is none. Raises BudgetExceeded and RunFailed."""
@@ -64,6 +73,7 @@ class Proposals:
         return Drafted(key, _result(fact))
 
     async def _ask(self, key: str, packet: Packet) -> None:
+        heard = self._heard
         try:
             await retrying(
                 lambda number: self._attempt(key, packet, number),
@@ -72,13 +82,15 @@ class Proposals:
                 rng=random.Random(),
             )
         except AttemptFailed as error:
-            await self._without(key, error)
+            await self._without(key, error, news=heard == self._heard)
         else:
             self._failures = 0
 
     async def _attempt(self, key: str, packet: Packet, number: int) -> None:
-        usd = self._price(packet)
-        usd = self._ledger.reserve(f"{key}/{number}", usd, "proposal")
+        tokens = self._tokens(packet)
+        while self._ledger.must_wait("proposal", tokens):
+            await released(self._ledger)
+        usd = self._ledger.reserve(f"{key}/{number}", self._price(packet), "proposal", tokens)
         attempt = await self._book.begin(key, "proposal", number, usd)
         began = time.monotonic()
         result: Proposal | Rejected
@@ -90,14 +102,29 @@ class Proposals:
             self._ledger.give_up(f"{key}/{number}", "proposal", error.kind, usd)
             await self._book.failed(attempt, error)
             raise
+        except BaseException:
+            self._ledger.release(f"{key}/{number}")
+            raise
         seconds = time.monotonic() - began
         paid = priced(result.usage, usd)
         self._ledger.settle(f"{key}/{number}", "proposal", paid, seconds)
         fact = dataclasses.replace(_fact(key, result), seconds=seconds)
         await self._book.done(attempt, fact, paid, seconds)
 
-    async def _without(self, key: str, error: AttemptFailed) -> None:
-        self._failures += 1
+    def _tokens(self, packet: Packet) -> int | None:
+        """The most that this packet can take, by its size; None where nobody knows how long an answer is."""
+        if self._longest is None:
+            return None
+        if not self._longest:
+            return 0
+        size = len(canonical_json(packet_record(packet)))
+        return size // CHARACTERS_A_TOKEN + WORDS_AROUND + self._longest
+
+    async def _without(self, key: str, error: AttemptFailed, *, news: bool) -> None:
+        """`news` unless another packet failed since this one was asked."""
+        if news:
+            self._failures += 1
+            self._heard += 1
         if error.kind is FailureKind.UNAUTHORISED or self._failures >= GIVE_UP_AFTER:
             raise RunFailed("the proposer gives no answer", str(error)) from error
         fact = _fact(key, Rejected(Reason.PROPOSER_FAILED, str(error)))

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from paretune.algorithms.ports import D
+from paretune.core.budget import PAID
 from paretune.core.errors import ParetuneError
-from paretune.core.events import Decision, from_record, to_record
+from paretune.core.events import Decision, SearchEnded, from_record, to_record
 from paretune.store.base import StoredDecision
 from paretune.store.book import RunBook
 from paretune.store.chain import chain
@@ -48,15 +49,24 @@ class RunRecord:
         self.reached = 0.0
         """Active seconds at the newest decision that was passed."""
         self._chain = self._log[-1].chain if self._log else book.run_id
+        ends = [at for at, stored in enumerate(self._log, 1) if stored.body["kind"] == SearchEnded.kind]
+        self._stopped = max((end for end in ends if self._log[end - 1].body["reason"] in PAID), default=0)
 
     @property
     def decided(self) -> int:
-        """Decisions passed so far."""
-        return self._cursor
+        """Decisions on record, those that were not passed yet included: none of them can have read what
+        comes home now."""
+        return len(self._log)
 
     @property
     def replaying(self) -> bool:
         return self._cursor < len(self._log)
+
+    @property
+    def stop_ahead(self) -> bool:
+        """True if a stop by money or tokens is still to come on record. What was decided before it follows
+        from facts, and what was under way then was given up: nobody needs to be asked."""
+        return self._cursor < self._stopped
 
     @property
     def elapsed(self) -> float:
@@ -81,10 +91,6 @@ class RunRecord:
         if decision is not None:
             self._append(key, decision)
         return decision
-
-    def ahead(self, key: str) -> bool:
-        """True if the next decision on record has this key."""
-        return self.replaying and self._log[self._cursor].key == key
 
     def _recorded(self, key: str, decide: Callable[[], Decision | None] | None) -> Decision:
         stored = self._log[self._cursor]

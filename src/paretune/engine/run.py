@@ -134,6 +134,7 @@ class Runner:
         log = self.store.decisions(self.run_id)
         self._forget_unread_failures(len(log))
         record = RunRecord(book, log, clock=self.clock, observe=self._decided, verify=self.verify)
+        ledger.closed = record.stop_ahead
         evaluator = Evaluator(
             book,
             ledger,
@@ -142,10 +143,18 @@ class Runner:
             queue=self.job.queue,
             health=Health(self.job.tolerance),
             price=lambda: self.job.prices.rollout or 0.0,
+            tokens=self.job.prices.rollout_tokens,
             decided=lambda: record.decided,
             clock=self.clock,
         )
-        proposals = Proposals(book, ledger, self.proposer, price=self._price, decided=lambda: record.decided)
+        proposals = Proposals(
+            book,
+            ledger,
+            self.proposer,
+            price=self._price,
+            longest=self.job.prices.answer_tokens,
+            decided=lambda: record.decided,
+        )
         self._live = Live(self.job, ledger, record, evaluator)
         self.watch.live(self._live)
         search = asyncio.create_task(self._search(ledger, record, evaluator, proposals))
@@ -202,7 +211,7 @@ class Runner:
         rollouts = rollouts_ahead(self.job)
         proposals = max(1, self.job.settings.pipeline.lanes)
         ahead = {
-            "rollout": rollouts * ledger.mean_tokens("rollout"),
+            "rollout": rollouts * ledger.mean_tokens("rollout") + (self.job.prices.rollout_tokens or 0),
             "proposal": proposals * ledger.mean_tokens("proposal"),
         }
         if limits.tokens is not None and ledger.tokens + sum(ahead.values()) > limits.tokens:
@@ -219,6 +228,7 @@ class Runner:
         return None
 
     def _decided(self, decision: events.Decision) -> None:
+        self._live.ledger.closed = self._live.record.stop_ahead
         self._live.decided(decision)
         self.watch.decision(decision)
 

@@ -18,6 +18,7 @@ from paretune.evaluate.facts import failure_fact, kept_outcome, outcome, priced,
 from paretune.evaluate.flights import Flight, Home, Work
 from paretune.evaluate.health import Health
 from paretune.evaluate.lookups import Lookups
+from paretune.evaluate.purse import released
 from paretune.evaluate.queue import Priority, QueueSettings, QueueState, RolloutQueue, Sleep
 from paretune.store.base import Fact
 from paretune.store.book import RunBook
@@ -34,8 +35,8 @@ GRACE_SECONDS = 1.0
 class Evaluator:
     """Scores candidates on examples, each question at most once.
 
-    `price` gives the money to reserve for one rollout; `decided` the number of decisions so far. `clock`
-    and `sleep` are in seconds.
+    `price` gives the money to reserve for one rollout, `tokens` the most that one can take (None where nobody
+    knows); `decided` the number of decisions so far. `clock` and `sleep` are in seconds.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Evaluator:
         queue: QueueSettings = STANDARD,
         health: Health | None = None,
         price: Callable[[], float] = lambda: 0.0,
+        tokens: int | None = None,
         decided: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
@@ -60,6 +62,7 @@ class Evaluator:
         self._deadline = Deadline(queue.deadline)
         self._health = health or Health()
         self._price = price
+        self._tokens = tokens
         self._decided = decided
         self._clock = clock
         self._rng = random.Random()
@@ -67,7 +70,7 @@ class Evaluator:
         self._lookups = Lookups(book)
         self._flights: dict[str, Flight] = {}
         self._remembered: dict[str, Home] = {}
-        self._reused: set[str] = set()
+        self._found: set[str] = set()
 
     @property
     def in_flight(self) -> int:
@@ -144,28 +147,32 @@ class Evaluator:
             facts = await self._lookups.facts([flight.id for flight in flights])
             known = [facts[flight.id] for flight in flights if flight.id in facts]
             homes = {fact.key: _home(fact) for fact in known}
-            await self._take_over(known)
+            results = await self._take_over(known)
         except BaseException as error:
             for flight in flights:
                 self._land(flight, error)
             if not isinstance(error, Exception):
                 raise
             return
+        share = self._health.share(results, len(flights) - len(homes))
         for flight in flights:
             if flight.id in homes:
                 self._land(flight, homes[flight.id])
             else:
+                flight.known = share
                 self._queue.join(flight.ticket, partial(self._take_off, flight))
 
-    async def _take_over(self, facts: Sequence[Fact]) -> None:
-        """Note the facts that another run paid for, once."""
-        run, seen = self._book.run_id, self._reused
-        new = [fact.key for fact in facts if fact.paid_by != run and fact.key not in seen]
-        if new:
-            seen.update(new)
-            await self._book.draw(new)
-            for _ in new:
+    async def _take_over(self, facts: Sequence[Fact]) -> int:
+        """Note the facts that another run paid for, once. Returns how many results were found for the first
+        time, whoever paid."""
+        new = [fact for fact in facts if fact.key not in self._found]
+        self._found.update(fact.key for fact in new)
+        others = [fact.key for fact in new if fact.paid_by != self._book.run_id]
+        if others:
+            await self._book.draw(others)
+            for _ in others:
                 self._ledger.reuse("rollout")
+        return sum(fact.kind == "rollout" for fact in new)
 
     def _take_off(self, flight: Flight) -> None:
         """Its turn has come, or the queue is closed."""
@@ -225,9 +232,11 @@ class Evaluator:
             flight.heard = self._queue.answers
         result: Answer | AttemptFailed | None = None
         try:
+            while not self._queue.closed and self._ledger.must_wait("rollout", self._tokens):
+                await released(self._ledger)
             if self._queue.closed:
                 raise self._queue.closed
-            usd = self._ledger.reserve(reservation, self._price())
+            usd = self._ledger.reserve(reservation, self._price(), tokens=self._tokens)
             attempt = await self._book.begin(flight.id, "rollout", flight.attempts, usd)
             began = self._clock()
             if flight.began is None:
@@ -235,6 +244,8 @@ class Evaluator:
             result = await self._call(dispatch)
         finally:
             self._queue.leave(flight.ticket, result)
+            if result is None:
+                self._ledger.release(reservation)
         now = self._clock()
         if isinstance(result, Answer):
             flight.took, paid = flight.since(now), priced(result.usage, usd)
@@ -251,7 +262,7 @@ class Evaluator:
     async def _keep(self, flight: Flight, attempt: str, answer: Answer, paid: Usage, seconds: float) -> Home:
         """`seconds` are those of the call that brought the answer."""
         rollout = Rollout(flight.key, answer)
-        self._observe(rollout)
+        self._observe(rollout, flight.known)
         fact = rollout_fact(rollout, flight.took or 0.0)
         if await self._book.done(attempt, fact, paid, seconds):
             return Home(kept_outcome(fact, rollout), fact.seconds)
@@ -260,7 +271,7 @@ class Evaluator:
 
     async def _keep_failure(self, flight: Flight, attempt: str, error: AttemptFailed, seconds: float) -> Home:
         failure = Failure(flight.key, error.kind, error.message, flight.attempts)
-        self._observe(failure)  # before anybody who is let in now can start
+        self._observe(failure, flight.known)  # before anybody who is let in now can start
         await self._book.failed(attempt, error)
         fact = failure_fact(failure, seconds, after=self._decided())
         await self._book.keep_failure(fact)
@@ -280,9 +291,9 @@ class Evaluator:
         flight.counted += 1
         return self._settings.retry.wait(flight.counted, error, self._rng)
 
-    def _observe(self, result: Outcome) -> None:
+    def _observe(self, result: Outcome, known: float) -> None:
         try:
-            self._health.observe(result)
+            self._health.observe(result, known)
         except RunFailed as failure:
             self._queue.close(failure)
 

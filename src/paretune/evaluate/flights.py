@@ -24,7 +24,8 @@ class Flight:
 
     `task` is what works on it just now: the lookup it shares with others, then its own attempts. `began` is
     when the first call went out, `took` the seconds from then on until its result. `counted` attempts count
-    against the retry policy; `heard` is the queue's answers at the last one.
+    against the retry policy; `heard` is the queue's answers at the last one. `known` is its share of results
+    that were found beside it (see `Health.share`).
     """
 
     id: str
@@ -36,6 +37,7 @@ class Flight:
     attempts: int = 0
     counted: int = 0
     heard: int = -1
+    known: float = 0.0
     began: float | None = None
     took: float | None = None
     home: Home | None = None
