@@ -106,6 +106,12 @@ class Ledger:
         self._reserved_tokens[attempt] = role, longest
         return usd
 
+    def free(self, usd: float, role: str = "rollout") -> bool:
+        """True if `reserve` would hold nothing and refuse nothing."""
+        dearest, _ = self._most.get(role, (0.0, 0))
+        caps = self.limits.cost_usd, self.limits.tokens, self.limits.tokens_of(role)
+        return not usd and not dearest and caps == (None, None, None)
+
     def _refuse_tokens(self, role: str, wanted: int) -> None:
         """Raises BudgetExceeded if so many tokens would pass the cap on all, or on those of this role."""
         every, own = self.limits.tokens, self.limits.tokens_of(role)
@@ -118,13 +124,14 @@ class Ledger:
             if cap is not None and wanted > cap - taken:
                 raise BudgetExceeded(name, wanted, max(0, cap - taken))
 
-    def _release(self, attempt: str) -> None:
+    def release(self, attempt: str) -> None:
+        """The attempt was never made: what was held for it is free again."""
         self._reserved_usd.pop(attempt, None)
         self._reserved_tokens.pop(attempt, None)
 
     def settle(self, attempt: str, role: str, usage: Usage, seconds: float = 0.0) -> None:
         """Book what the attempt really cost and free its reservation."""
-        self._release(attempt)
+        self.release(attempt)
         dearest, longest = self._most.get(role, (0.0, 0))
         self._most[role] = (max(dearest, usage.cost_usd or 0.0), max(longest, usage.tokens))
         spent = self._spent(role)
@@ -137,14 +144,14 @@ class Ledger:
 
     def fail(self, attempt: str, role: str, usd: float = 0.0) -> None:
         """Book an attempt that gave no result; `usd` is what it may have cost all the same."""
-        self._release(attempt)
+        self.release(attempt)
         spent = self._spent(role)
         spent.failed += 1
         spent.lost_usd += usd
 
     def lose(self, attempt: str, role: str, usd: float) -> None:
         """Book an attempt whose outcome nobody knows, at the price that was reserved for it."""
-        self._release(attempt)
+        self.release(attempt)
         spent = self._spent(role)
         spent.lost += 1
         spent.lost_usd += usd
