@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -29,10 +30,11 @@ from evaluate.far_side import (
     room_with,
     settle,
 )
-from paretune.core.budget import Limits
+from paretune.core.budget import Ledger, Limits
 from paretune.core.errors import AttemptFailed, BudgetExceeded, FailureKind, Paused, RunFailed
 from paretune.core.retry import RetryPolicy
 from paretune.core.rollout import Answer, Failure, Outcome, Rollout
+from paretune.engine.run import restore
 from paretune.evaluate.evaluator import REMEMBERED, Priority, QueueSettings
 from paretune.evaluate.executors import Dispatch
 from paretune.evaluate.facts import outcome
@@ -177,6 +179,36 @@ async def test_an_attempt_is_on_record_before_its_call_goes_out() -> None:
         await it.clock.carry(it.evaluator.evaluate(requests(*range(5))))
     assert open_at_call == [True] * 20
     assert [a.ended.outcome for a in store.attempts(RUN) if a.ended].count("done") == 5
+
+
+@pytest.mark.parametrize(
+    ("price", "limits", "out", "ahead"),
+    [
+        (0.0, Limits(rollouts=6), 2, 2),
+        (0.01, Limits(), 2, 0),
+        (0.0, Limits(cost_usd=1.0), 2, 0),
+        (0.0, Limits(tokens=9), 1, 0),  # nobody knows yet how many tokens a call takes
+    ],
+)
+async def test_free_attempts_are_on_record_ahead_of_their_turn_and_end_unsent_if_it_never_comes(
+    price: float, limits: Limits, out: int, ahead: int
+) -> None:
+    settings = QueueSettings(concurrency=2)
+    async with room(lambda *_: Answer(0.5), settings, price=price, limits=limits) as it:
+        waiter = it.evaluator.start(requests(*range(6)))
+        await it.far.busy(out)
+        await it.book.flush()
+        assert len(it.store.attempts(RUN)) == out + ahead
+        await it.clock.carry(it.evaluator.drain(5.0))
+        with pytest.raises(Paused):
+            await waiter
+        await it.book.flush()
+        attempts = it.store.attempts(RUN)
+        assert Counter(a.ended and a.ended.outcome for a in attempts) == Counter(done=out, unsent=ahead)
+        again = Ledger(limits)
+        restore(again, attempts)
+        assert again.by_role == it.ledger.by_role
+        assert again.role("rollout").calls == out == len(it.far.order)
 
 
 class Other(LookedAt):

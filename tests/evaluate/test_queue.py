@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -120,6 +121,24 @@ async def test_whoever_is_lifted_goes_with_the_others_of_the_new_priority() -> N
     await one.clock.advance(20)
     assert one.order == ["first", "lifted", "left", "gate", "full"]
     assert one.queue.state.waiting == one.queue.state.in_flight == 0
+
+
+async def test_as_many_as_have_slots_are_told_that_they_are_next_and_nobody_waits_behind_them_for_that() -> (
+    None
+):
+    queue, told, order = RolloutQueue(QueueSettings(2)), list[str](), list[str]()
+    inside = [queue.ticket(FULL), queue.ticket(FULL)]
+    for ticket in inside:
+        queue.join(ticket, lambda: None)
+    for name, priority in [("a", FULL), ("b", BACKGROUND), ("c", FULL), ("gate", GATE)]:
+        ticket = queue.ticket(priority)
+        inside.append(ticket)
+        queue.join(ticket, partial(order.append, name), soon=partial(told.append, name))
+    assert (told, order) == (["a", "b"], [])
+    for ticket in (inside[0], inside[1], inside[5], inside[2]):
+        queue.leave(ticket, ANSWER)
+    assert order == ["gate", "a", "c", "b"]
+    assert told == ["a", "b", "c"]
 
 
 async def test_a_rollout_that_comes_again_keeps_its_age() -> None:

@@ -172,11 +172,10 @@ def _objective_pairs(body: Mapping[str, JsonValue]) -> Iterator[tuple[str, JsonV
 
 
 def _texts(body: Mapping[str, JsonValue]) -> dict[str, str]:
-    side = body.get("actionable_side_info")
     sources = list(_side_sources(body))
-    texts = {name: _first_text(sources, keys) for name, keys in TEXTS.items()}
+    texts = {name: _first_text(sources, keys) if sources else "" for name, keys in TEXTS.items()}
     if not texts["feedback"]:
-        texts["feedback"] = _other_side_info(side)
+        texts["feedback"] = _other_side_info(body.get("actionable_side_info"))
     if not texts["output"]:
         texts["output"] = _artifact(body) or _last_response(body)
     return texts

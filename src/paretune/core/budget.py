@@ -118,6 +118,12 @@ class Ledger:
         self._reserved_tokens[attempt] = role, longest
         return usd
 
+    def free(self, usd: float, role: str = "rollout") -> bool:
+        """True if `reserve` would hold nothing and refuse nothing."""
+        dearest, _ = self._most.get(role, (0.0, 0))
+        caps = self.limits.cost_usd, self.limits.tokens, self.limits.tokens_of(role)
+        return not self.closed and not usd and not dearest and caps == (None, None, None)
+
     def must_wait(self, role: str, tokens: int | None = None) -> bool:
         """True if the next call of this role should wait until one that is out has come home.
 

@@ -24,6 +24,12 @@ def digest(value: JsonValue, length: int = 24) -> str:
     return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()[:length]
 
 
+def digest_of_words(*words: str | int, length: int) -> str:
+    """`digest` of a list of strings and whole numbers: the same, for a fraction of the time."""
+    spelled = ",".join([_ENCODER.encode(word) if type(word) is str else str(word) for word in words])
+    return hashlib.sha256(f"[{spelled}]".encode("utf-8", "surrogatepass")).hexdigest()[:length]
+
+
 def stream(seed: int, purpose: str, *index: int | str) -> random.Random:
     """A random stream of its own for one purpose; the same name always gives the same draws."""
     return random.Random(digest([seed, purpose, *index], 64))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from paretune.core.candidate import Candidate, CandidateId
-from paretune.core.canonical import JsonValue, digest
+from paretune.core.canonical import JsonValue, digest_of_words
 from paretune.core.errors import FailureKind
 from paretune.core.example import Example, ExampleId, Split
 
@@ -37,8 +37,8 @@ class RolloutKey:
         """The content key under which the fact is stored: `r_` and 32 hexadecimal digits."""
         if not self._id:
             who = self.identity
-            parts = [self.candidate, self.example, self.split.value, self.replicate]
-            found = "r_" + digest([*parts, who.task, who.evaluator, who.policy], 32)
+            cell = self.candidate, self.example, self.split.value, self.replicate
+            found = "r_" + digest_of_words(*cell, who.task, who.evaluator, who.policy, length=32)
             object.__setattr__(self, "_id", found)
         return self._id
 

@@ -263,6 +263,8 @@ def restore(ledger: Ledger, attempts: list[Attempt]) -> None:
         begun, ended = attempt.begun, attempt.ended
         if ended is None or ended.outcome == "lost":
             ledger.lose(begun.id, begun.role, begun.reserved_usd)
+        elif ended.outcome == "unsent":
+            continue
         elif ended.outcome == "failed":
             ledger.give_up(begun.id, begun.role, FailureKind(ended.failure), begun.reserved_usd)
         else:

@@ -10,12 +10,12 @@ from functools import partial
 
 from paretune.container.deadline import Deadline
 from paretune.core.budget import Ledger
-from paretune.core.canonical import digest
+from paretune.core.canonical import digest_of_words
 from paretune.core.errors import AttemptFailed, FailureKind, Paused, RunFailed
 from paretune.core.rollout import Answer, Failure, Identity, Outcome, Rollout, RolloutRequest, Usage
 from paretune.evaluate.executors import Dispatch, Executor
 from paretune.evaluate.facts import failure_fact, kept_outcome, outcome, priced, rollout_fact
-from paretune.evaluate.flights import Flight, Home, Work
+from paretune.evaluate.flights import Booking, Flight, Home, Work
 from paretune.evaluate.health import Health
 from paretune.evaluate.lookups import Lookups
 from paretune.evaluate.purse import released
@@ -160,7 +160,8 @@ class Evaluator:
                 self._land(flight, homes[flight.id])
             else:
                 flight.known = share
-                self._queue.join(flight.ticket, partial(self._take_off, flight))
+                soon = partial(self._book_ahead, flight)
+                self._queue.join(flight.ticket, partial(self._take_off, flight), soon=soon)
 
     async def _take_over(self, facts: Sequence[Fact]) -> int:
         """Note the facts that another run paid for, once. Returns how many results were found for the first
@@ -174,6 +175,22 @@ class Evaluator:
                 self._ledger.reuse("rollout")
         return sum(fact.kind == "rollout" for fact in new)
 
+    def _book_ahead(self, flight: Flight) -> None:
+        """Have its first attempt on disk by the time of its turn, so that no slot waits for the disk.
+
+        Only where that holds no money and no tokens: who is ahead must not take them from who is out.
+        """
+        if self._book.writable and self._ledger.free(self._price()):
+            flight.booking = self._booked(flight)
+
+    def _booked(self, flight: Flight) -> Booking:
+        """Its next attempt, reserved and on its way to the disk."""
+        flight.attempts += 1
+        reservation = f"{flight.id}/{flight.attempts}"
+        usd = self._ledger.reserve(reservation, self._price(), tokens=self._tokens)
+        begun = self._book.begin_soon(flight.id, "rollout", flight.attempts, usd)
+        return Booking(reservation, usd, *begun)
+
     def _take_off(self, flight: Flight) -> None:
         """Its turn has come, or the queue is closed."""
         if self._queue.closed:
@@ -184,7 +201,7 @@ class Evaluator:
     async def _fly(self, flight: Flight) -> None:
         """Attempts, until an answer or a failure is kept."""
         run = self._book.run_id
-        dispatch = Dispatch(flight.request, "ro_" + digest([run, flight.id], 32), run)
+        dispatch = Dispatch(flight.request, "ro_" + digest_of_words(run, flight.id, length=32), run)
         try:
             end = await self._attempt(flight, dispatch)
             while not isinstance(end, Home):
@@ -200,6 +217,9 @@ class Evaluator:
     def _land(self, flight: Flight, end: Home | BaseException) -> None:
         """Whoever waits for it is told."""
         del self._flights[flight.id]
+        if flight.booking is not None:
+            self._ledger.release(flight.booking.reservation)
+            self._book.unsent(flight.booking.attempt)
         works, flight.works, flight.task = flight.works, [], None  # no cycles left for the collector
         if isinstance(end, Home):
             flight.home = end
@@ -226,38 +246,38 @@ class Evaluator:
 
         The slot is free again when the call is home, so that its result and the next attempt share a commit.
         """
-        flight.attempts += 1
-        reservation = f"{flight.id}/{flight.attempts}"
         if flight.heard < 0:
             flight.heard = self._queue.answers
         result: Answer | AttemptFailed | None = None
+        booking: Booking | None = None
         try:
             while not self._queue.closed and self._ledger.must_wait("rollout", self._tokens):
                 await released(self._ledger)
             if self._queue.closed:
                 raise self._queue.closed
-            usd = self._ledger.reserve(reservation, self._price(), tokens=self._tokens)
-            attempt = await self._book.begin(flight.id, "rollout", flight.attempts, usd)
+            booking = flight.booking or self._booked(flight)
+            flight.booking = None
+            await booking.durable
             began = self._clock()
             if flight.began is None:
                 flight.began = began
             result = await self._call(dispatch)
         finally:
             self._queue.leave(flight.ticket, result)
-            if result is None:
-                self._ledger.release(reservation)
+            if result is None and booking is not None:
+                self._ledger.release(booking.reservation)
         now = self._clock()
         if isinstance(result, Answer):
-            flight.took, paid = flight.since(now), priced(result.usage, usd)
-            self._ledger.settle(reservation, "rollout", paid, now - began)
-            return await self._keep(flight, attempt, result, paid, now - began)
-        self._ledger.give_up(reservation, "rollout", result.kind, usd)
+            flight.took, paid = flight.since(now), priced(result.usage, booking.usd)
+            self._ledger.settle(booking.reservation, "rollout", paid, now - began)
+            return await self._keep(flight, booking.attempt, result, paid, now - began)
+        self._ledger.give_up(booking.reservation, "rollout", result.kind, booking.usd)
         rest = self._rest(flight, result)
         if rest is not None:
-            await self._book.failed(attempt, result)
+            await self._book.failed(booking.attempt, result)
             return rest
         flight.took = flight.since(now)
-        return await self._keep_failure(flight, attempt, result, flight.took)
+        return await self._keep_failure(flight, booking.attempt, result, flight.took)
 
     async def _keep(self, flight: Flight, attempt: str, answer: Answer, paid: Usage, seconds: float) -> Home:
         """`seconds` are those of the call that brought the answer."""

@@ -9,6 +9,16 @@ from typing import Any, NamedTuple
 
 from paretune.core.rollout import Outcome, RolloutKey, RolloutRequest
 from paretune.evaluate.queue import Ticket
+from paretune.store.book import Durable
+
+
+class Booking(NamedTuple):
+    """An attempt on the ledger and in the book; its call may go out once that is durable."""
+
+    reservation: str
+    usd: float
+    attempt: str
+    durable: Durable
 
 
 class Home(NamedTuple):
@@ -23,9 +33,9 @@ class Flight:
     """One rollout on its way to a fact; whoever asks meanwhile waits for the same one.
 
     `task` is what works on it just now: the lookup it shares with others, then its own attempts. `began` is
-    when the first call went out, `took` the seconds from then on until its result. `counted` attempts count
-    against the retry policy; `heard` is the queue's answers at the last one. `known` is its share of results
-    that were found beside it (see `Health.share`).
+    when the first call went out, `took` the seconds from then on until its result. `booking` is that of an
+    attempt that has not begun yet. `counted` attempts count against the retry policy; `heard` is the queue's
+    answers at the last one. `known` is its share of results that were found beside it (see `Health.share`).
     """
 
     id: str
@@ -34,6 +44,7 @@ class Flight:
     ticket: Ticket
     task: asyncio.Task[None] | None = None
     works: list[Work] = field(default_factory=list)
+    booking: Booking | None = None
     attempts: int = 0
     counted: int = 0
     heard: int = -1

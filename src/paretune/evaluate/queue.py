@@ -18,6 +18,7 @@ from paretune.core.rollout import Answer
 from paretune.evaluate.pressure import Circuit, Concurrency, pushes_back, without_address
 
 Closing = RunFailed | Paused
+Line = list[tuple["Priority", int, "Ticket"]]
 Sleep = Callable[[float], Awaitable[None]]
 
 
@@ -70,6 +71,8 @@ class Ticket:
     priority: Priority
     turn: Callable[[], None] | None = field(default=None, init=False)
     """Told when its turn has come; None while nobody waits with it."""
+    soon: Callable[[], None] | None = field(default=None, init=False)
+    """Told once, before that, when it is among the next."""
     rests: bool = field(default=False, init=False)
     inside: bool = field(default=False, init=False)
     is_probe: bool = field(default=False, init=False)
@@ -83,6 +86,8 @@ class RolloutQueue:
     * Retry-After holds everybody, up to the retry policy's `longest_wait` seconds.
     * While nobody can connect, only probes go out (`Circuit`); after `breaker` seconds of that the queue
       closes itself with RunFailed.
+    * As many as may be inside are told that they are among the next, so that they can get ready. Who is
+      served first is settled only when a slot is free.
     * Who rests before another attempt waits here, outside of any slot: a slot is a call at the far side,
       and a sleeper would keep others from it.
 
@@ -102,7 +107,8 @@ class RolloutQueue:
         self._circuit = Circuit(settings.breaker)
         self._clock, self._sleep, self._rng = clock, sleep, rng or random.Random()
         self._numbers = itertools.count()
-        self._line: list[tuple[Priority, int, Ticket]] = []
+        self._line: Line = []
+        self._next: Line = []
         self._resting: list[tuple[float, int, Ticket]] = []
         self._in_flight = self._waiting = self._answers = 0
         self._held_until = float("-inf")
@@ -145,9 +151,18 @@ class RolloutQueue:
                 self._line_up(ticket)  # its old place is passed over
                 self._serve()
 
-    def join(self, ticket: Ticket, turn: Callable[[], None], rest: float = 0.0) -> None:
-        """Wait in line, after `rest` seconds. `turn` is called once: inside a slot, or if all is closed."""
-        ticket.turn, ticket.rests = turn, rest > 0
+    def join(
+        self,
+        ticket: Ticket,
+        turn: Callable[[], None],
+        rest: float = 0.0,
+        soon: Callable[[], None] | None = None,
+    ) -> None:
+        """Wait in line, after `rest` seconds. `turn` is called once: inside a slot, or if all is closed.
+
+        `soon` is called at most once, some time before.
+        """
+        ticket.turn, ticket.soon, ticket.rests = turn, soon, rest > 0
         self._waiting += 1
         if self._closed:
             self._call(ticket)
@@ -198,7 +213,8 @@ class RolloutQueue:
         """Start nothing more: who waits or comes is told the reason, who is inside stays. First counts."""
         if self._closed is None:
             self._closed = reason
-            waiting = [ticket for *_, ticket in itertools.chain(self._line, self._resting)]
+            waiting = [ticket for *_, ticket in itertools.chain(self._next, self._line, self._resting)]
+            self._next.clear()
             self._line.clear()
             self._resting.clear()
             for ticket in waiting:
@@ -236,27 +252,29 @@ class RolloutQueue:
             ticket = heappop(self._resting)[2]
             ticket.rests = False
             self._line_up(ticket)
-        while self._first() and self._in_flight < self._limit.now and self._free(now):
-            ticket = heappop(self._line)[2]
+        while (line := self._first()) and self._in_flight < self._limit.now and self._free(now):
+            ticket = heappop(line)[2]
             self._in_flight += 1
             ticket.inside, ticket.began, ticket.is_probe = True, now, self._circuit.start()
             self._call(ticket)
+        while len(self._next) < self._limit.now and _front(self._line) and self._free(now):
+            place = heappop(self._line)
+            heappush(self._next, place)
+            soon, place[2].soon = place[2].soon, None
+            if soon is not None:
+                soon()
         self._look_again(now)
 
     def _call(self, ticket: Ticket) -> None:
         if ticket.turn is not None:
-            turn, ticket.turn = ticket.turn, None
+            turn, ticket.turn, ticket.soon = ticket.turn, None, None
             self._waiting -= 1
             turn()
 
-    def _first(self) -> bool:
-        """True if somebody is in line; drops places that were left (cancelled) or changed (lifted)."""
-        while self._line:
-            priority, _, ticket = self._line[0]
-            if ticket.turn is not None and priority == ticket.priority:
-                return True
-            heappop(self._line)
-        return False
+    def _first(self) -> Line:
+        """The line whose first goes next; empty if nobody is in line."""
+        ready, others = _front(self._next), _front(self._line)
+        return others if others and (not ready or others[0] < ready[0]) else ready
 
     def _free(self, now: float) -> bool:
         return now >= self._held_until and self._circuit.lets_start(now)
@@ -264,7 +282,7 @@ class RolloutQueue:
     def _look_again(self, now: float) -> None:
         """Sets the alarm. A freed slot and an answer look by themselves."""
         moment = self._resting[0][0] if self._resting else float("inf")
-        if self._line and not self._circuit.probing and not self._free(now):
+        if (self._next or self._line) and not self._circuit.probing and not self._free(now):
             moment = min(moment, max(self._held_until, self._circuit.next_probe))
         if moment < self._alarm_at:
             if self._alarm:
@@ -276,3 +294,10 @@ class RolloutQueue:
         await self._sleep(seconds)
         self._alarm, self._alarm_at = None, float("inf")
         self._serve()
+
+
+def _front(line: Line) -> Line:
+    """The line, its first place a valid one: drops those that were left (cancelled) or changed (lifted)."""
+    while line and (line[0][2].turn is None or line[0][0] != line[0][2].priority):
+        heappop(line)
+    return line

@@ -90,10 +90,11 @@ class AttemptBegun:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnded:
-    """How an attempt ended: `done`, `failed` (the far side or the wire said so) or `lost` (killed)."""
+    """How an attempt ended: `done`, `failed` (the far side or the wire said so), `lost` (killed) or `unsent`
+    (booked ahead, and the run came to rest before its turn)."""
 
     id: str
-    outcome: Literal["done", "failed", "lost"]
+    outcome: Literal["done", "failed", "lost", "unsent"]
     failure: str = ""
     message: str = ""
     prompt_tokens: int = 0

@@ -28,6 +28,8 @@ from paretune.store.base import (
 )
 
 T = TypeVar("T")
+Durable = asyncio.Future[frozenset[str]]
+"""Done once durable: the keys of facts, in the whole group, that something else is kept for."""
 
 
 class RunBook:
@@ -42,7 +44,7 @@ class RunBook:
         self.run_id = run_id
         self._now = now
         self._pending: list[Write] = []
-        self._waiting: list[asyncio.Future[frozenset[str]]] = []
+        self._waiting: list[Durable] = []
         self._at = ""
         self._writer: asyncio.Task[None] | None = None
         # Who reads does not stand behind a group that is being flushed.
@@ -52,13 +54,18 @@ class RunBook:
         self._session = uuid.uuid4().hex[:8]
         self._numbers = itertools.count(1)
 
+    @property
+    def writable(self) -> bool:
+        """False after a group that could not be written."""
+        return self._broken is None
+
     async def write(self, *writes: Write) -> frozenset[str]:
         """Returns once all of them are durable: the keys of facts, in the whole group, that something else
         is kept for. Raises StoreError as the store does.
         """
         return await self.post(*writes)
 
-    def post(self, *writes: Write) -> asyncio.Future[frozenset[str]]:
+    def post(self, *writes: Write) -> Durable:
         """Write in this order behind what was posted before; done once durable. Who gives up waiting takes
         nothing back.
 
@@ -67,7 +74,7 @@ class RunBook:
         """
         if self._broken is not None:
             raise self._broken
-        durable: asyncio.Future[frozenset[str]] = asyncio.get_running_loop().create_future()
+        durable: Durable = asyncio.get_running_loop().create_future()
         self._waiting.append(durable)
         self._pending.extend(writes)
         if self._writer is None or self._writer.done():
@@ -95,7 +102,7 @@ class RunBook:
                     if not durable.done():
                         durable.set_result(others)
 
-    def _break(self, error: Exception, group: list[asyncio.Future[frozenset[str]]]) -> None:
+    def _break(self, error: Exception, group: list[Durable]) -> None:
         self._broken = error
         for durable in (*group, *self._waiting):
             if not durable.done():
@@ -122,9 +129,19 @@ class RunBook:
 
     async def begin(self, key: str, role: Role, number: int, reserved_usd: float) -> str:
         """Book an attempt before its call goes out; returns its id."""
-        attempt = f"a_{self._session}_{next(self._numbers)}"
-        await self.post(AttemptBegun(attempt, key, role, number, reserved_usd, self._moment()))
+        attempt, durable = self.begin_soon(key, role, number, reserved_usd)
+        await durable
         return attempt
+
+    def begin_soon(self, key: str, role: Role, number: int, reserved_usd: float) -> tuple[str, Durable]:
+        """`begin` for who has something else to do meanwhile: the call may go out once it is durable."""
+        attempt = f"a_{self._session}_{next(self._numbers)}"
+        return attempt, self.post(AttemptBegun(attempt, key, role, number, reserved_usd, self._moment()))
+
+    def unsent(self, attempt: str) -> None:
+        """The call of this attempt will not go out."""
+        if self.writable:
+            _ = self.post(AttemptEnded(attempt, "unsent", at=self._moment()))
 
     async def done(self, attempt: str, fact: Fact, usage: Usage, seconds: float) -> bool:
         """The attempt's result and its end, in one transaction; its own call took so many seconds.
