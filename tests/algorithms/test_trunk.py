@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paretune.algorithms.doubt import CONVINCED, Doubt
-from paretune.algorithms.settings import Pipeline
+from paretune.algorithms.line import ODDS
+from paretune.algorithms.settings import Pipeline, Rungs
 from paretune.algorithms.trunk import MOST_GATES
 from paretune.algorithms.width import LEAST
 from paretune.core import events
@@ -260,3 +261,33 @@ def test_after_a_validation_in_vain_the_incumbent_is_tried_without_some_of_its_l
 def test_nothing_is_left_out_where_that_is_switched_off() -> None:
     view = _read(asyncio.run(carry(_idle(0, ablation=False))))
     assert "ablation" not in {row.origin for row in view.rows.values()}
+
+
+# -- validations in rungs -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_a_validation_stops_where_its_head_loses_and_only_who_was_measured_in_full_counts(seed: int) -> None:
+    case = _idle(seed)
+    pipeline = replace(case.settings.pipeline, panel=16)
+    settings = replace(case.settings, rungs=Rungs(first=2), pipeline=pipeline)
+    case = replace(case, splits=case.book.splits(reflect=24, pareto=24), settings=settings)
+    view = _read(asyncio.run(carry(case)))
+    rungs = [d for d in view.decisions if isinstance(d, events.RungEnded)]
+    stopped = {d.candidate for d in rungs if d.stopped}
+    assert {(d.measured, d.wanted) for d in rungs} == {(4, 40), (8, 40), (16, 40), (32, 40)}
+    assert stopped
+    assert all(d.stopped == (d.chance <= ODDS) for d in rungs)
+    for decision, head in _with_heads(view):
+        match decision:
+            case events.CandidateAdmitted():
+                assert decision.scored == 24
+                stopped -= {decision.candidate}  # measured on the rest at the end
+            case events.ValidationEnded() if decision.candidate in stopped:
+                assert decision.difference < 0
+            case events.HeadMoved(reason="fallback"):
+                assert decision.head != head
+            case _:
+                pass
+    assert view.finished is not None
+    assert view.finished.best not in stopped

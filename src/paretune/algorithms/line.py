@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from paretune.algorithms.finish import Contender
 from paretune.algorithms.lanes import Lane, Turns
+from paretune.algorithms.rungs import rung_ends
 from paretune.algorithms.search import Search
 from paretune.algorithms.validation import Incumbent, Pace
 from paretune.core import events
@@ -22,6 +24,11 @@ ROLLOUTS, PROPOSAL, VALIDATION = 1, 2, 8
 FIRST = 2
 """The first validation does not wait for its share of the rollouts, but for so many times as many steps:
 until then the result of the run is the initial prompt."""
+
+ODDS = 0.5
+"""A validation stops when the chance that its head is better is at this or below (see `chance_to_win`)."""
+LATER = 2
+"""The first look is after so many times `rungs.first` examples, since it is less forgiving."""
 
 
 @dataclass(slots=True)
@@ -93,18 +100,19 @@ class Line(Search):
             begun = events.ValidationStarted(step=step, candidate=head.id, panel=len(self.panel))
             await self.ports.record.step(f"{step}/validation/{head.id}", lambda: begun)
             # Drawn here and now: other lanes go on before this one has its first turn.
-            work = self.ports.evaluate.start(self.requests(head, self.everything), Priority.BACKGROUND)
+            asked = self._rungs(self.order())[0]
+            work = self.ports.evaluate.start(self.requests(head, asked), Priority.BACKGROUND)
             self.turns.start(lambda lane: self._validate(lane, step, head, work))
 
     async def _validate(self, lane: Lane, step: int, head: Candidate, work: Awaitable[list[Outcome]]) -> None:
         try:
-            outcomes = await self._home(lane, step, head, work, VALIDATION)
+            won = await self._measured_in_rungs(lane, step, head, work)
         except BudgetExceeded as stop:
             await self.stopped(step, stop)
             return
         self._validating = False
-        if await self._admitted(step, head, outcomes):
-            self.pace.heard(won=await self._compared(step, head, outcomes))
+        if won is not None:
+            self.pace.heard(won=won)
         await self._validate_if_due(step)
 
     async def measure(self, lane: Lane, step: int, child: Candidate) -> bool:
@@ -112,11 +120,55 @@ class Line(Search):
         if not self.affords(self.undrawn(child, self.everything)):
             await self.put_off(step, child)
             return False
-        outcomes = await self.rollouts(lane, step, child, self.everything)
-        if not (await self._admitted(step, child, outcomes) and await self._compared(step, child, outcomes)):
+        if not await self._measured_in_rungs(lane, step, child):
             return False
         await self.move(step, child, "won")
         return True
+
+    def order(self) -> list[Example]:
+        """All that a head is validated on, in the order in which heads are measured; one per run."""
+        return self.stream("rungs", 0).sample(self.everything, len(self.everything))
+
+    def _rungs(self, order: Sequence[Example]) -> list[Sequence[Example]]:
+        """Parts of it; after each one the head is looked at."""
+        ends = rung_ends(LATER * self.settings.rungs.first, len(order))
+        return [order[start:end] for start, end in pairwise([0, *ends])]
+
+    async def _measured_in_rungs(
+        self, lane: Lane, step: int, candidate: Candidate, begun: Awaitable[list[Outcome]] | None = None
+    ) -> bool | None:
+        """True if it is the incumbent now; None if it was not scored, or the budget did not last.
+
+        It is stopped, and no member, once it is not believed to beat the incumbent. `begun` is the work on
+        its first part, if that is under way in the background.
+        """
+        outcomes: dict[ExampleId, Outcome] = {}
+        order, background = self.order(), begun is not None
+        for part in self._rungs(order):
+            if begun is None:
+                if not self.affords(self.undrawn(candidate, part)):
+                    await self.put_off(step, candidate)
+                    return None
+                priority = Priority.BACKGROUND if background else Priority.GATE
+                begun = self.ports.evaluate.start(self.requests(candidate, part), priority)
+            ticks = -(-VALIDATION * len(part) // len(order)) if background else ROLLOUTS
+            home = await self._home(lane, step, candidate, begun, ticks)
+            outcomes, begun = outcomes | {e.id: o for e, o in zip(part, home, strict=True)}, None
+            if len(outcomes) < len(order) and await self._losing(step, candidate, order, outcomes):
+                self._validated_at -= self.undrawn(candidate, order) if background else 0  # saved
+                return await self._compared(step, candidate, list(outcomes.values()), stopped=True)
+        whole = [outcomes[e.id] for e in self.everything]
+        if not await self._admitted(step, candidate, whole):
+            return None
+        return await self._compared(step, candidate, whole)
+
+    async def _losing(
+        self, step: int, head: Candidate, order: Sequence[Example], outcomes: Mapping[ExampleId, Outcome]
+    ) -> bool:
+        """Cells do not count: what a head knows its line knows, and parents seldom come from the frontier."""
+        closed = dict.fromkeys((e.id for e in order), max(1.0, self.settings.perfect))
+        contest = self.contest(order, self.incumbent.rewards, closed)
+        return await self.hopeless(step, head, outcomes, self.incumbent.candidate, contest, ODDS)
 
     async def catch_up(self, lane: Lane) -> None:
         """At the end: the head and those put off get their full evaluation, as far as the budget holds it.
@@ -147,10 +199,15 @@ class Line(Search):
         self._measured[candidate.id] = scores(outcomes)
         return candidate.id not in self.pool.members and await self.admit(step, candidate, pareto)
 
-    async def _compared(self, step: int, new: Candidate, outcomes: list[Outcome]) -> bool:
-        """True if the newly validated one is the incumbent now; if clearly worse, its line falls back."""
+    async def _compared(
+        self, step: int, new: Candidate, outcomes: list[Outcome], *, stopped: bool = False
+    ) -> bool:
+        """True if the newly validated one is the incumbent now; if clearly worse, its line falls back.
+
+        One that was `stopped` before the end has lost.
+        """
         old = self.incumbent.candidate
-        duel = self.incumbent.challenge(new, scores(outcomes))
+        duel = self.incumbent.challenge(new, scores(outcomes), complete=not stopped)
         ended = events.ValidationEnded(
             step=step,
             candidate=new.id,
@@ -160,9 +217,9 @@ class Line(Search):
             difference=duel.difference,
         )
         await self.ports.record.step(f"{step}/validated/{new.id}", lambda: ended)
-        if duel.clearly_worse and self._descends(self.head, new):
+        if (stopped or duel.clearly_worse) and self._descends(self.head, new):
             await self.move(step, old, "fallback")
-        return duel.won
+        return self.incumbent.candidate.id == new.id
 
     def contenders(self) -> list[Contender]:
         """Who was validated, by everything that it was validated on; then those put off."""

@@ -307,37 +307,52 @@ class Search:
         """
         pareto, outcomes = self.splits.pareto, dict[ExampleId, Outcome]()
         order = self.stream("rungs", 0).sample(pareto, len(pareto))
-        first = self.settings.rungs.first if self._rival() else 0
+        settings = self.settings.rungs
+        first = settings.first if self._rival() else 0
         for end in rung_ends(first, len(pareto)):
             asked = order[len(outcomes) : end]
             outcomes |= zip((e.id for e in asked), await rollouts(asked), strict=True)
-            if end < len(pareto) and await self._stopped(step, candidate, order, outcomes):
+            rival = self._rival() if end < len(pareto) else None
+            if rival is None:
+                continue
+            front = {cell[1]: best for cell, best in self.pool.frontier.best_scores().items()}
+            contest = self.contest(order, rival.rewards, front)
+            if await self.hopeless(step, candidate, outcomes, rival.candidate, contest, settings.level):
                 return None
         return [outcomes[e.id] for e in pareto]
 
-    async def _stopped(
-        self, step: int, candidate: Candidate, order: Sequence[Example], outcomes: Mapping[ExampleId, Outcome]
+    def contest(
+        self,
+        order: Sequence[Example],
+        rival: Mapping[ExampleId, float],
+        front: Mapping[ExampleId, float],
+    ) -> Contest:
+        """Against these rewards, on examples in this order; `front`: the cells that matter."""
+        perfect = max(1.0, self.settings.perfect)
+        return Contest([e.id for e in order], rival, front, perfect, self.settings.epsilon)
+
+    async def hopeless(
+        self,
+        step: int,
+        candidate: Candidate,
+        outcomes: Mapping[ExampleId, Outcome],
+        rival: Candidate,
+        contest: Contest,
+        level: float,
     ) -> bool:
-        """After a rung, on record: whether the child can neither be chosen nor win cells that matter."""
-        settings, rival, measured = self.settings.rungs, self._rival(), len(outcomes)
-        assert rival is not None
-        contest = Contest(
-            [e.id for e in order],
-            rival.rewards,
-            {cell[1]: best for cell, best in self.pool.frontier.best_scores().items()},
-            max(1.0, self.settings.perfect),
-            self.settings.epsilon,
-        )
-        now = contest.standing(measured, scores(list(outcomes.values())), settings.level)
+        """After a rung, on record: whether the candidate can neither beat its rival nor win cells that
+        matter."""
+        settings, measured = self.settings.rungs, len(outcomes)
+        now = contest.standing(measured, scores(list(outcomes.values())), level)
         decision = events.RungEnded(
             step=step,
             candidate=candidate.id,
-            rival=rival.candidate.id,
+            rival=rival.id,
             measured=measured,
-            wanted=len(order),
+            wanted=len(contest.order),
             chance=now.chance,
             cells=now.cells,
-            stopped=now.chance <= settings.level and now.cells < settings.cells * len(order),
+            stopped=now.chance <= level and now.cells < settings.cells * len(self.splits.pareto),
         )
         made = await self.ports.record.step(f"{step}/rung/{candidate.id}/{measured}", lambda: decision)
         return made.stopped

@@ -36,6 +36,8 @@ from paretune.propose.guards import Reason, Rejected, check, placeholders
 
 MOST_ASKED = 2
 """An edit that clashes with a head that moved is asked for again, from that head, so often in all."""
+RACED, AT_ONCE = 128, 32
+"""A text without some lines is raced against the whole on at most so many examples; passes at once."""
 MOST_GATES = 3
 """A child that passed, and clashes with a head that moved, must beat that head, in so many gates at most."""
 
@@ -352,16 +354,17 @@ class Trunk(Line):
         won = False
         if child.id not in self.known and self._whole(child):
             await self.proposed(step, child)
-            rewards = incumbent.rewards
+            asked = self.order()[:RACED]
+            rewards = {e.id: incumbent.rewards[e.id] for e in asked if e.id in incumbent.rewards}
             passed = {e: reward for e, reward in rewards.items() if reward >= perfect}
             race = Race(
                 failed={e: reward for e, reward in rewards.items() if reward < perfect},
                 passed=passed,
-                share=len(passed) / len(rewards),
-                chunk=self.settings.minibatch_size,
+                share=len(passed) / max(1, len(rewards)),
+                chunk=AT_ONCE,
                 rng=self.stream("ablation/gate", step),
             )
-            if await self._raced(lane, step, child, race, self.everything):
+            if await self._raced(lane, step, child, race, asked):
                 won = await self.judged(step, child, race.verdict()) and await self.measure(lane, step, child)
         self.ablation.end(self.at, won=won)
         return True

@@ -73,15 +73,20 @@ class Incumbent:
     idle: int = 0
     lost: int = 0
 
-    def challenge(self, candidate: Candidate, rewards: Mapping[ExampleId, float]) -> Duel:
-        """Compare, and make the challenger the incumbent if its summed reward is larger."""
+    def challenge(
+        self, candidate: Candidate, rewards: Mapping[ExampleId, float], *, complete: bool = True
+    ) -> Duel:
+        """Compare, and make the challenger the incumbent if its summed reward is larger.
+
+        One that was measured in part, because there was no hope for it, has lost whatever the sums say.
+        """
         shared = [e for e in rewards if e in self.rewards]
         duel = Duel(
             wins=sum(rewards[e] > self.rewards[e] for e in shared),
             losses=sum(rewards[e] < self.rewards[e] for e in shared),
             difference=math.fsum(rewards[e] - self.rewards[e] for e in shared),
         )
-        if duel.won:
+        if duel.won and complete:
             self.candidate, self.rewards, self.idle = candidate, rewards, 0
         else:
             self.idle += 1
