@@ -67,10 +67,9 @@ class Pool:
 
     def crowded_out(self, size: int) -> CandidateId | None:
         """Who leaves an archive of this size: the holder of the fewest cells, never the best."""
-        archive = self.frontier.candidates
-        if len(archive) <= size:
+        if len(self.frontier) <= size:
             return None
-        return min((c for c in archive if c != self.best), key=self.frontier.wins)
+        return min((c for c in self.frontier.candidates if c != self.best), key=self.frontier.wins)
 
     def ancestors(self, candidate: CandidateId) -> set[CandidateId]:
         """All ancestors, members or not; the candidate itself is not among them."""
