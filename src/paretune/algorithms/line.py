@@ -32,7 +32,8 @@ until then the result of the run is the initial prompt."""
 class Line(Search):
     """`head` is what lanes edit, `moves` counts how often another one took its place.
 
-    `incumbent` is the best head that was evaluated in full. `over` says why no further step begins.
+    `incumbent` is the best head that was evaluated in full. `over` says why no further step begins. `seen` are
+    first rewards on examples that a proposer may see, in the order of asking.
     """
 
     turns: Turns = field(default_factory=Turns)
@@ -41,6 +42,7 @@ class Line(Search):
     over: events.SearchEnded | None = None
     moves: int = 0
     panel: tuple[Example, ...] = ()
+    seen: dict[CandidateId, dict[ExampleId, float]] = field(default_factory=dict)
     _unvalidated: int = 0
     _validating: bool = False
     _validated_at: int = 0
@@ -218,7 +220,8 @@ class Line(Search):
         outcomes = await self.paid(lane, step, work, ticks)
         if self._ran_out(step):
             raise BudgetExceeded("cost_usd", 0, 0)
-        self.notes.keep(candidate.id, outcomes if noted else ())
+        noticed = self.notes.keep(candidate.id, outcomes if noted else ())
+        self.seen.setdefault(candidate.id, {}).update(noticed)
         return outcomes
 
     async def paid(self, lane: Lane, step: int, work: Awaitable[T], ticks: int) -> T:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from paretune.algorithms.doubt import Doubt
 from paretune.algorithms.finish import Contender
 from paretune.algorithms.merge import Merge, Merger, gate_examples
-from paretune.algorithms.notebook import Notebook
+from paretune.algorithms.notebook import Notebook, TurnedDown
 from paretune.algorithms.pool import Member, Pool
 from paretune.algorithms.ports import Drafted, Evaluate, Propose, Record
 from paretune.algorithms.rungs import Contest, rung_ends
@@ -45,7 +45,7 @@ class Search:
     """State and vocabulary of one search.
 
     `known` are the seed and all who passed a gate, `deferred` those among them whose full evaluation did not
-    fit the budget. `tried` are proposals that were turned down, by parent.
+    fit the budget. `tried` are the proposals that were turned down, by parent.
     """
 
     splits: Splits
@@ -55,7 +55,7 @@ class Search:
     pool: Pool = field(init=False)
     deferred: list[Candidate] = field(default_factory=list)
     known: dict[CandidateId, Candidate] = field(default_factory=dict)
-    tried: dict[CandidateId, list[Tried]] = field(default_factory=dict)
+    tried: dict[CandidateId, TurnedDown] = field(default_factory=dict)
     merger: Merger = field(init=False)
     schedule: Schedule = field(init=False)
     notes: Notebook = field(init=False)
@@ -125,14 +125,16 @@ class Search:
     ) -> Packet:
         """What the proposer sees: these outcomes, and what else is known of the `reflect` split."""
         shown = [o.example for o in outcomes if isinstance(o, Rollout)]
+        tried = self.tried.get(parent.id, TurnedDown())
         return Packet(
             parent=parent,
             targets=targets,
-            evidence=self.notes.of(parent.id, shown),
+            evidence=self.notes.evidence(outcomes),
             surface=self.surface,
             grandparent=self.known[parent.parents[0]] if parent.parents else None,
             examples=self.notes.besides(shown),
-            rejected=tuple(self.tried.get(parent.id, ())),
+            rejected=tuple(tried.newest),
+            tried=dict(tried.why),
             draw=f"{self.settings.seed}/{step}",
         )
 
@@ -145,7 +147,7 @@ class Search:
         try:
             if isinstance(result, Rejected):
                 raise result
-            components = check(result, packet, known=self.known, training=self.notes.all())
+            components = check(result, packet, known=self.known, training=self.notes.texts())
         except Rejected as rejection:
             await self.turned_down(step, packet.parent.id, rejection, result, number)
             return None
@@ -173,7 +175,7 @@ class Search:
         self.remember(parent, Tried(texts, f"{rejection.reason.value}: {rejection.detail}"))
 
     def remember(self, parent: CandidateId, tried: Tried) -> None:
-        self.tried.setdefault(parent, []).append(tried)
+        self.tried.setdefault(parent, TurnedDown()).add(self.known[parent], tried)
 
     async def proposed(
         self,
@@ -265,7 +267,7 @@ class Search:
     def undrawn(self, candidate: Candidate, examples: Sequence[Example]) -> int:
         """Rollouts that scoring this candidate on these examples would take from the budget."""
         keys = self.ports.evaluate.keys(self.requests(candidate, examples))
-        return len(set(keys) - self.ports.ledger.drawn)
+        return len(self.ports.ledger.drawn.missing(keys))
 
     async def evaluated_in_full(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -38,16 +39,16 @@ class RunRecord:
         verify: bool = False,
     ) -> None:
         self._book = book
-        self._log = list(log)
+        self._ahead = deque(log)  # of earlier sessions; what is passed is not needed any more
         self._cursor = 0
         self._clock = clock
         self._observe = observe
         self._verify = verify
         self._began = clock()
-        self._before = self._log[-1].elapsed if self._log else 0.0
+        self._before = log[-1].elapsed if log else 0.0
         self.reached = 0.0
         """Active seconds at the newest decision that was passed."""
-        self._chain = self._log[-1].chain if self._log else book.run_id
+        self._chain = log[-1].chain if log else book.run_id
 
     @property
     def decided(self) -> int:
@@ -56,7 +57,7 @@ class RunRecord:
 
     @property
     def replaying(self) -> bool:
-        return self._cursor < len(self._log)
+        return bool(self._ahead)
 
     @property
     def elapsed(self) -> float:
@@ -74,7 +75,7 @@ class RunRecord:
     async def chance(self, key: str, decide: Callable[[], D | None]) -> D | None:
         """A decision that depends on clock, money or people: past the end of the log only."""
         if self.replaying:
-            if self._log[self._cursor].key != key:
+            if self._ahead[0].key != key:
                 return None
             return cast(D, self._recorded(key, None))
         decision = decide()
@@ -84,15 +85,16 @@ class RunRecord:
 
     def ahead(self, key: str) -> bool:
         """True if the next decision on record has this key."""
-        return self.replaying and self._log[self._cursor].key == key
+        return self.replaying and self._ahead[0].key == key
 
     def _recorded(self, key: str, decide: Callable[[], Decision | None] | None) -> Decision:
-        stored = self._log[self._cursor]
+        stored = self._ahead[0]
         if stored.key != key:
             raise Diverged(f"decision {stored.seq} on record is {stored.key!r}, the run asks for {key!r}")
         decision = from_record(stored.body)
         if self._verify and decide is not None and decide() != decision:
             raise Diverged(f"decision {stored.seq} ({key}) comes out differently when it is made again")
+        self._ahead.popleft()
         self._cursor += 1
         self.reached = stored.elapsed
         self._observe(decision)
@@ -102,8 +104,7 @@ class RunRecord:
         body = to_record(decision)
         link = chain(self._chain, key, body)
         self.reached = self.elapsed
-        self._book.decide(StoredDecision(len(self._log), key, body, link, elapsed=self.reached))
-        self._log.append(StoredDecision(len(self._log), key, body, link))
+        self._book.decide(StoredDecision(self._cursor, key, body, link, elapsed=self.reached))
         self._chain = link
         self._cursor += 1
         self._observe(decision)

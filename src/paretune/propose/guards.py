@@ -125,6 +125,8 @@ def _check_new(child: Mapping[str, str], packet: Packet, known: Collection[Candi
         if {**parent, **tried.components} == child:
             raise Rejected(Reason.REPEATED, f"tried from this parent before: {tried.reason}")
     identity = content_id(child)
+    if identity in packet.tried:
+        raise Rejected(Reason.REPEATED, f"tried from this parent before: {packet.tried[identity]}")
     if identity in known:
         raise Rejected(Reason.DUPLICATE, f"these texts are candidate {identity}")
 

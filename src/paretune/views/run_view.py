@@ -145,7 +145,7 @@ def _standing(
     for last, decision in log:
         course = course.after(decision, last.elapsed)
     rollouts = [a for a in attempts if a.begun.role == "rollout"]
-    out = {a.begun.key for a in rollouts if a.ended is None} - ledger.drawn
+    out = ledger.drawn.missing(a.begun.key for a in rollouts if a.ended is None)
     ended = [a.ended.at for a in rollouts if a.ended and a.ended.outcome == "done"]
     return Standing(
         course,
@@ -170,7 +170,7 @@ def _sorted_facts(
             proposals[key] = fact
         else:
             result = outcome(fact)
-            ledger.drawn.add(key)
+            ledger.drawn.update([key])
             if isinstance(result, Rollout):
                 rollouts[result.candidate, result.example, result.key.replicate] = result
             else:
