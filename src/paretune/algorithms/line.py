@@ -32,8 +32,8 @@ until then the result of the run is the initial prompt."""
 class Line(Search):
     """`head` is what lanes edit, `moves` counts how often another one took its place.
 
-    `incumbent` is the best head that was evaluated in full. `over` says why no further step begins. `seen` are
-    first rewards on examples that a proposer may see, in the order of asking.
+    `incumbent` is the best head that was evaluated in full. `over` says why no further step begins. `seen`
+    are first rewards on examples that a proposer may see, in the order of asking.
     """
 
     turns: Turns = field(default_factory=Turns)
@@ -84,14 +84,14 @@ class Line(Search):
 
     async def _validate_if_due(self, step: int) -> None:
         """Start one in the background, of the newest head, one at a time."""
-        head = self.head
-        pipeline, wanted = self.settings.pipeline, self.undrawn(head, self.everything)
+        head, pipeline = self.head, self.settings.pipeline
+        if self._validating or self._unvalidated < pipeline.validate_every or head.id in self.pool.members:
+            return
+        wanted = self.undrawn(head, self.everything)
         since, share = len(self.ports.ledger.drawn) - self._validated_at, pipeline.validation_share
         first = len(self.pool.members) == 1 and self._unvalidated >= FIRST * pipeline.validate_every
-        enough = self._unvalidated >= pipeline.validate_every and since * share >= wanted * (1 - share)
-        if self._validating or not (first or enough) or head.id in self.pool.members:
-            return
-        if self.affords(wanted):
+        enough = since * share >= wanted * (1 - share)
+        if (first or enough) and self.affords(wanted):
             self._validating, self._unvalidated = True, 0
             self._validated_at = len(self.ports.ledger.drawn) + wanted
             begun = events.ValidationStarted(step=step, candidate=head.id, panel=len(self.panel))

@@ -45,7 +45,9 @@ class Notebook:
                 self._firsts[example] = place, self._evidence(rollout)
             texts = (example, answer.input, answer.expected)
             if texts not in self._texts:
-                self._texts[texts] = Evidence(example, 0.0, False, input=answer.input, expected=answer.expected)
+                self._texts[texts] = Evidence(
+                    example, 0.0, False, input=answer.input, expected=answer.expected
+                )
         return {rollout.example: rollout.reward for rollout in seen}
 
     def evidence(self, outcomes: Sequence[Outcome]) -> tuple[Evidence, ...]:

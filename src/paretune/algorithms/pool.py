@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -45,6 +46,7 @@ class Pool:
     lineage: dict[CandidateId, tuple[CandidateId, ...]] = field(default_factory=dict)
     frontier: Frontier = field(init=False)
     best: CandidateId = ""
+    _by_mean: list[Member] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.frontier = Frontier(self.epsilon)
@@ -59,7 +61,8 @@ class Pool:
         objectives = {o.example: o.answer.objectives for o in scored if o.answer.objectives}
         mean = sum(rewards.values()) / len(rewards) if rewards else float("-inf")
         cursor = max((self.members[p].cursor for p in candidate.parents if p in self.members), default=0)
-        self.members[candidate.id] = Member(candidate, rewards, mean, cursor)
+        self.members[candidate.id] = member = Member(candidate, rewards, mean, cursor)
+        insort(self._by_mean, member, key=lambda m: (not self.scored_enough(m.candidate.id), -m.mean))
         gained = self.frontier.admit(candidate.id, cells(self.kind, rewards, objectives))
         if not self.best or self._beats_best(candidate.id):
             self.best = candidate.id
@@ -96,7 +99,4 @@ class Pool:
 
     def ranked(self) -> list[Member]:
         """The best, then the other members by mean; the earlier one wins a tie."""
-        return sorted(
-            self.members.values(),
-            key=lambda m: (m.candidate.id != self.best, not self.scored_enough(m.candidate.id), -m.mean),
-        )
+        return sorted(self._by_mean, key=lambda m: m.candidate.id != self.best)

@@ -62,12 +62,14 @@ class Search:
     doubt: Doubt = field(default_factory=Doubt)
     minibatches: int = 0
     at: int = 0
+    _order: list[Example] = field(init=False)
 
     def __post_init__(self) -> None:
         self.pool = Pool(self.settings.frontier, self.settings.epsilon, len(self.splits.pareto))
         self.merger = Merger(self.settings.merge_overlap_floor)
         self.schedule = Schedule(self.settings, self.splits, self.ports.ledger)
         self.notes = Notebook(self.splits.reflect, self.settings.perfect)
+        self._order = self.stream("rungs", 0).sample(self.splits.pareto, len(self.splits.pareto))
 
     # -- choices ----------------------------------------------------------------------------------
 
@@ -279,8 +281,7 @@ class Search:
 
         `rollouts` is asked for one rung after the other; it notes what a proposer may see.
         """
-        pareto, outcomes = self.splits.pareto, dict[ExampleId, Outcome]()
-        order = self.stream("rungs", 0).sample(pareto, len(pareto))
+        pareto, order, outcomes = self.splits.pareto, self._order, dict[ExampleId, Outcome]()
         first = self.settings.rungs.first if self._rival() else 0
         for end in rung_ends(first, len(pareto)):
             asked = order[len(outcomes) : end]
