@@ -23,7 +23,9 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ from benchmarks.speed_client import IN_FLIGHT, SEED, ask, bodies, examples
 from paretune.algorithms.settings import GepaSettings, Pipeline
 from paretune.cli.session import rare_collections
 from paretune.container.client import ContainerClient
+from paretune.core import events
 from paretune.core.budget import Limits
 from paretune.core.example import Split, Splits
 from paretune.core.rollout import Answer, Identity
@@ -67,12 +70,13 @@ class Appender:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """One run: seconds of wall clock and of our CPU, bytes on disk, rollouts."""
+    """One run: seconds of wall clock and of our CPU, bytes on disk, rollouts, and candidates in the pool."""
 
     wall: float
     cpu: float
     disk: int
     rollouts: int
+    members: int
 
 
 def carry(job: Job, executor: Executor, proposer: Appender | None = None) -> Cost:
@@ -86,9 +90,11 @@ def carry(job: Job, executor: Executor, proposer: Appender | None = None) -> Cos
         asyncio.run(_carried(store, run_id, job, executor, proposer or Appender()))
         cost = time.perf_counter() - began, time.process_time() - cpu
         drawn = sum(key.startswith("r_") for key in store.drawn(run_id))
+        log = store.decisions(run_id)
+        members = sum(stored.body["kind"] == events.CandidateAdmitted.kind for stored in log)
         store.close()
         disk = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
-        return Cost(*cost, disk, drawn)
+        return Cost(*cost, disk, drawn, members)
 
 
 async def _carried(store: SqlStore, run_id: str, job: Job, executor: Executor, proposer: Appender) -> None:
@@ -232,23 +238,47 @@ async def _instant(components: Mapping[str, str], data: Mapping[str, Any]) -> An
     return Answer(_better_by_length(components, data))
 
 
+@dataclass(slots=True)
+class Stamped(Appender):
+    """Notes the CPU time at which each proposal is asked for: from one to the next is an iteration."""
+
+    stamps: list[float] = field(default_factory=list)
+
+    async def propose(self, packet: Packet) -> Proposal:
+        self.stamps.append(time.process_time())
+        return await Appender.propose(self, packet)
+
+    def growth(self, window: int) -> Figures:
+        """Milliseconds of an iteration in the first and in the last ones, and their ratio."""
+        steps = [later - earlier for earlier, later in itertools.pairwise(self.stamps)]
+        first, last = sum(steps[:window]), sum(steps[-window:])
+        return {
+            f"first_{window}_ms_each": 1000 * first / window,
+            f"last_{window}_ms_each": 1000 * last / window,
+            f"last_{window}_to_first_{window}": last / first,
+        }
+
+
 def scale(accepted: int = 200, validation: int = 500) -> Figures:
-    """In process, instant evaluator: CPU for 200 accepted candidates with 500 validation examples each."""
+    """In process, instant evaluator: CPU for 200 accepted candidates with 500 validation examples each.
+
+    gepa has run_dir and cache. Beside it lanes (`async`), five times as many steps: few heads are validated.
+    """
     splits = Splits(examples(Split.REFLECT, 30, 1_000), examples(Split.PARETO, validation))
-    job = job_of(splits, GepaSettings.classic(), None, 32, steps=accepted)
-    stamps: list[float] = []
-
-    class Stamped(Appender):
-        async def propose(self, packet: Packet) -> Proposal:
-            stamps.append(time.process_time())
-            return await Appender.propose(self, packet)
-
-    ours = carry(job, FunctionExecutor(_instant), Stamped())
-    steps = [later - earlier for earlier, later in itertools.pairwise(stamps)]
-    found = {
-        "ours_cpu_seconds": ours.cpu,
-        "ours_last_10_to_first_10": sum(steps[-10:]) / sum(steps[:10]),
-        "ours_rollouts": float(ours.rollouts),
+    settings, asked, asked_async = GepaSettings.classic(), Stamped(), Stamped()
+    job = job_of(splits, settings, None, IN_FLIGHT, steps=accepted)
+    ours = carry(job, FunctionExecutor(_instant), asked)
+    assert ours.members == accepted + 1, f"{ours.members} candidates"
+    found = {"ours_cpu_seconds": ours.cpu, "ours_rollouts": float(ours.rollouts), **asked.growth(10)}
+    lanes = replace(settings, pipeline=Pipeline(lanes=8))
+    steps = 5 * accepted
+    beside = carry(
+        job_of(splits, lanes, None, IN_FLIGHT, steps=steps), FunctionExecutor(_instant), asked_async
+    )
+    found |= {
+        "async_cpu_seconds": beside.cpu,
+        "async_rollouts": float(beside.rollouts),
+        **{f"async_{name}": value for name, value in asked_async.growth(steps // 20).items()},
     }
     with contextlib.suppress(ImportError):
         theirs = _gepa(accepted, validation)
@@ -283,7 +313,7 @@ def _gepa(accepted: int, validation: int) -> float:
     }
     with tempfile.TemporaryDirectory() as folder:
         cpu = time.process_time()
-        gepa.optimize(
+        result = gepa.optimize(
             seed_candidate={"text": "Answer."},
             trainset=list(range(1_000, 1_030)),
             valset=list(range(validation)),
@@ -294,27 +324,29 @@ def _gepa(accepted: int, validation: int) -> float:
             cache_evaluation=True,
             logger=Quiet(),
         )
-        return time.process_time() - cpu
+        taken = time.process_time() - cpu
+    assert result.num_candidates == accepted + 1, f"{result.num_candidates} candidates"
+    return taken
 
 
 def memory(rollouts: int = 100_000) -> Figures:
-    """Resident memory over 100,000 rollouts, in process: the end against three quarters of the way."""
-    done, marks = 0, dict[int, int]()
+    """Resident memory over 100,000 rollouts, in process, a kilobyte of feedback each: quarter by quarter."""
+    done, marks = 0, list[float]()
 
     async def score(components: Mapping[str, str], data: Mapping[str, Any]) -> Answer:
         nonlocal done
         done += 1
-        if done % (rollouts // 8) == 0:
-            marks[done] = _resident()
-        return await _instant(components, data)
+        if done % (rollouts // 4) == 0:
+            marks.append(_resident() / 1024)
+        reward = (await _instant(components, data)).reward
+        return Answer(reward, input=f"Question {data['seed']}", feedback=f"{done:<1000}")
 
     splits = Splits(examples(Split.REFLECT, 50, 1_000), examples(Split.PARETO, 500))
-    carry(job_of(splits, GepaSettings.classic(), rollouts, 32), FunctionExecutor(score))
-    three_quarters, end = marks[6 * (rollouts // 8)], marks[8 * (rollouts // 8)]
+    rest = 1_000  # no step begins that does not fit
+    carry(job_of(splits, GepaSettings.classic(), rollouts + rest, IN_FLIGHT), FunctionExecutor(score))
     return {
-        "megabytes_at_three_quarters": three_quarters / 1024,
-        "megabytes_at_the_end": end / 1024,
-        "growth_of_the_last_quarter": end / three_quarters - 1,
+        **{f"megabytes_after_quarter_{number}": mark for number, mark in enumerate(marks, 1)},
+        "growth_of_the_last_quarter": marks[3] / marks[2] - 1,
     }
 
 
@@ -328,8 +360,11 @@ PARTS = {"small": small, "client": client, "scale": scale, "memory": memory}
 
 
 def _measured(name: str, repeat: int) -> dict[str, Any]:
-    """The part so many times, printed; every run and the medians."""
-    runs = [PARTS[name]() for _ in range(repeat)]
+    """The part so many times, each in a process of its own, printed; every run and the medians."""
+    runs = []
+    for _ in range(repeat):
+        with ProcessPoolExecutor(1, get_context("spawn"), rare_collections) as process:
+            runs.append(process.submit(PARTS[name]).result())
     medians = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
     print(f"{name}: {(PARTS[name].__doc__ or '').splitlines()[0]} Median of {repeat}.")
     for key, value in medians.items():
@@ -352,12 +387,12 @@ def _walls(landscape: str, modes: str, worlds: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    rare_collections()  # as the command line does
+    rare_collections()  # as the command line does, here and in the processes of the parts
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("parts", nargs="*", help=", ".join([*PARTS, "wall"]))
-    parser.add_argument("--repeat", type=int, help="3, for `wall` 5; `scale` and `memory` run once")
+    parser.add_argument("--repeat", type=int, help="3, for `wall` 5")
     parser.add_argument("--landscape", default="rules", help="of `wall`: a name, or a Python file")
     parser.add_argument("--ours", default="default", help="of `wall`: modes of benchmarks/ours.py")
     asked = parser.parse_args()
@@ -366,7 +401,7 @@ def main() -> None:
         if name == "wall":
             results[name] = _walls(asked.landscape, asked.ours, asked.repeat or 5)
         else:
-            results[name] = _measured(name, 1 if name in ("memory", "scale") else asked.repeat or 3)
+            results[name] = _measured(name, asked.repeat or 3)
     folder = Path(__file__).parent / "results"
     folder.mkdir(exist_ok=True)
     (folder / "speed.json").write_text(json.dumps(results, indent=2) + "\n")

@@ -89,20 +89,20 @@ class Merger:
         shared = shared_examples(pool, one, other)
         if len(shared) < self.overlap_floor:
             return _Pair()
-        first, second = pool.members[one].rewards, pool.members[other].rewards
         common = above_one & above_other
         ways = []
         for ancestor in sorted(common & places.keys(), key=places.__getitem__):
             components = _cross(pool, one, other, ancestor)
             if components is not None:
                 ways.append((content_id(components), ancestor))
+        first, second = (pool.members[c].rewards.plain() for c in (one, other))
         promise = sum(first[e] != second[e] for e in shared) / max(1, len(shared)) if ways else 0.0
         return _Pair(tuple(ways), promise, frozenset(common - places.keys()))
 
 
 def shared_examples(pool: Pool, one: CandidateId, other: CandidateId) -> list[ExampleId]:
     """Examples on which both members were scored."""
-    first, second = pool.members[one].rewards, pool.members[other].rewards
+    first, second = (pool.members[c].rewards.plain() for c in (one, other))
     return [example for example in first if example in second]
 
 
@@ -128,11 +128,12 @@ def _cross(pool: Pool, one: CandidateId, other: CandidateId, ancestor: Candidate
 
 def gate_examples(a: Member, b: Member, count: int, rng: random.Random) -> list[ExampleId]:
     """Examples for a merge's gate, drawn evenly from those `a` wins, those `b` wins, and ties."""
-    shared = [e for e in a.rewards if e in b.rewards]
+    first, second = a.rewards.plain(), b.rewards.plain()
+    shared = [e for e in first if e in second]
     groups = [
-        [e for e in shared if a.rewards[e] > b.rewards[e]],
-        [e for e in shared if a.rewards[e] < b.rewards[e]],
-        [e for e in shared if a.rewards[e] == b.rewards[e]],
+        [e for e in shared if first[e] > second[e]],
+        [e for e in shared if first[e] < second[e]],
+        [e for e in shared if first[e] == second[e]],
     ]
     for group in groups:
         rng.shuffle(group)

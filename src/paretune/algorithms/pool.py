@@ -7,6 +7,7 @@ from bisect import insort
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from paretune.algorithms.rewards import Rewards
 from paretune.core.candidate import Candidate, CandidateId
 from paretune.core.example import ExampleId
 from paretune.core.frontier import Frontier, FrontierType, cells
@@ -24,7 +25,7 @@ class Member:
     """
 
     candidate: Candidate
-    rewards: Mapping[ExampleId, float]
+    rewards: Rewards
     mean: float
     cursor: int = 0
 
@@ -47,6 +48,7 @@ class Pool:
     frontier: Frontier = field(init=False)
     best: CandidateId = ""
     _by_mean: list[Member] = field(default_factory=list)
+    _columns: Mapping[ExampleId, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.frontier = Frontier(self.epsilon)
@@ -60,8 +62,10 @@ class Pool:
         rewards = {o.example: o.reward for o in scored}
         objectives = {o.example: o.answer.objectives for o in scored if o.answer.objectives}
         mean = sum(rewards.values()) / len(rewards) if rewards else float("-inf")
+        kept = Rewards(outcomes, self._columns)
+        self._columns = kept.columns
         cursor = max((self.members[p].cursor for p in candidate.parents if p in self.members), default=0)
-        self.members[candidate.id] = member = Member(candidate, rewards, mean, cursor)
+        self.members[candidate.id] = member = Member(candidate, kept, mean, cursor)
         insort(self._by_mean, member, key=lambda m: (not self.scored_enough(m.candidate.id), -m.mean))
         gained = self.frontier.admit(candidate.id, cells(self.kind, rewards, objectives))
         if not self.best or self._beats_best(candidate.id):
@@ -87,7 +91,7 @@ class Pool:
 
     def _beats_best(self, candidate: CandidateId) -> bool:
         """By the mean over the examples that both were scored on."""
-        new, best = self.members[candidate].rewards, self.members[self.best].rewards
+        new, best = (self.members[c].rewards.plain() for c in (candidate, self.best))
         shared = [example for example in new if example in best]
         if not self.scored_enough(candidate) or not shared:
             return False

@@ -221,7 +221,9 @@ class Search:
         """The examples of a merge's gate, and what its better parent has on them."""
         one, other = (self.pool.members[p] for p in merge.parents)
         ids = gate_examples(one, other, self.settings.merge_gate_size, self.stream("merge-gate", step))
-        better = max((one.rewards, other.rewards), key=lambda rewards: sum(rewards[e] for e in ids))
+        better = max(
+            (one.rewards.plain(), other.rewards.plain()), key=lambda rewards: sum(rewards[e] for e in ids)
+        )
         by_id = {example.id: example for example in self.splits.pareto}
         return tuple(by_id[i] for i in ids), {e: better[e] for e in ids}
 
@@ -298,7 +300,7 @@ class Search:
         assert rival is not None
         contest = Contest(
             [e.id for e in order],
-            rival.rewards,
+            rival.rewards.plain(),
             {cell[1]: best for cell, best in self.pool.frontier.best_scores().items()},
             max(1.0, self.settings.perfect),
             self.settings.epsilon,

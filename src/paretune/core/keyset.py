@@ -53,6 +53,11 @@ class KeySet(Set[str]):
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and not self.missing([key])
 
+    def __eq__(self, other: object) -> bool:
+        return Set.__eq__(self, other)
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __len__(self) -> int:
         return len(self._loose) + sum(map(len, self._packed))
 
