@@ -25,6 +25,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -280,7 +281,7 @@ def scale(accepted: int = 200, validation: int = 500) -> Figures:
         "async_rollouts": float(beside.rollouts),
         **{f"async_{name}": value for name, value in asked_async.growth(steps // 20).items()},
     }
-    with contextlib.suppress(ImportError):
+    if find_spec("gepa"):
         theirs = _gepa(accepted, validation)
         found |= {"gepa_cpu_seconds": theirs, "gepa_to_ours": theirs / ours.cpu}
     return found
@@ -290,6 +291,7 @@ def _gepa(accepted: int, validation: int) -> float:
     """CPU seconds of gepa with run_dir and cache on the same task."""
     import gepa
     from gepa import EvaluationBatch
+    from gepa.utils.stop_condition import MaxTrackedCandidatesStopper
 
     class Adapter:
         propose_new_texts: Callable[..., dict[str, str]] | None = None
@@ -318,7 +320,7 @@ def _gepa(accepted: int, validation: int) -> float:
             trainset=list(range(1_000, 1_030)),
             valset=list(range(validation)),
             adapter=adapter,
-            max_metric_calls=validation + accepted * (validation + 6),
+            stop_callbacks=MaxTrackedCandidatesStopper(accepted + 1),
             candidate_selection_strategy="current_best",
             run_dir=folder,
             cache_evaluation=True,
