@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import itertools
 import json
 import os
 import statistics
@@ -22,9 +21,9 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
@@ -34,18 +33,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import wall
 from benchmarks.speed_client import IN_FLIGHT, SEED, ask, bodies, examples
+from benchmarks.speed_task import START, Stamped, gepa_seconds, reward
 from paretune.algorithms.settings import GepaSettings, Pipeline
 from paretune.cli.session import rare_collections
 from paretune.container.client import ContainerClient
 from paretune.core import events
 from paretune.core.budget import Limits
+from paretune.core.candidate import Candidate
 from paretune.core.example import Split, Splits
 from paretune.core.rollout import Answer, Identity
 from paretune.engine.job import Job
 from paretune.engine.run import Runner
 from paretune.evaluate.evaluator import QueueSettings
 from paretune.evaluate.executors import ContainerExecutor, Executor, FunctionExecutor
-from paretune.propose.base import Packet, Proposal
+from paretune.propose.base import Packet, Proposal, Proposer
 from paretune.store import Run, SqlStore, new_run_id
 
 Figures = dict[str, float]
@@ -80,7 +81,7 @@ class Cost:
     members: int
 
 
-def carry(job: Job, executor: Executor, proposer: Appender | None = None) -> Cost:
+def carry(job: Job, executor: Executor, proposer: Proposer | None = None) -> Cost:
     """Run this job on a fresh store on disk."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "workspace.sqlite"
@@ -98,17 +99,24 @@ def carry(job: Job, executor: Executor, proposer: Appender | None = None) -> Cos
         return Cost(*cost, disk, drawn, members)
 
 
-async def _carried(store: SqlStore, run_id: str, job: Job, executor: Executor, proposer: Appender) -> None:
+async def _carried(store: SqlStore, run_id: str, job: Job, executor: Executor, proposer: Proposer) -> None:
     async with contextlib.AsyncExitStack() as stack:
         if isinstance(executor, ContainerExecutor):
             await stack.enter_async_context(executor.client)
         await Runner(store, run_id, job, executor, proposer).run()
 
 
-def job_of(splits: Splits, settings: GepaSettings, budget: int | None, concurrency: int, **more: Any) -> Job:
+def job_of(
+    splits: Splits,
+    settings: GepaSettings,
+    budget: int | None,
+    concurrency: int,
+    seed: Candidate = SEED,
+    **more: Any,
+) -> Job:
     return Job(
         "speed",
-        SEED,
+        seed,
         splits,
         Identity("speed", "1", "none"),
         settings=settings,
@@ -230,34 +238,8 @@ def client() -> Figures:
     return found
 
 
-def _better_by_length(components: Mapping[str, str], data: Mapping[str, Any]) -> float:
-    """Every further line solves some more examples: 200 candidates are accepted one after the other."""
-    return float(components["text"].count("\n") / 250 + (data["seed"] % 7) / 1000)
-
-
 async def _instant(components: Mapping[str, str], data: Mapping[str, Any]) -> Answer:
-    return Answer(_better_by_length(components, data))
-
-
-@dataclass(slots=True)
-class Stamped(Appender):
-    """Notes the CPU time at which each proposal is asked for: from one to the next is an iteration."""
-
-    stamps: list[float] = field(default_factory=list)
-
-    async def propose(self, packet: Packet) -> Proposal:
-        self.stamps.append(time.process_time())
-        return await Appender.propose(self, packet)
-
-    def growth(self, window: int) -> Figures:
-        """Milliseconds of an iteration in the first and in the last ones, and their ratio."""
-        steps = [later - earlier for earlier, later in itertools.pairwise(self.stamps)]
-        first, last = sum(steps[:window]), sum(steps[-window:])
-        return {
-            f"first_{window}_ms_each": 1000 * first / window,
-            f"last_{window}_ms_each": 1000 * last / window,
-            f"last_{window}_to_first_{window}": last / first,
-        }
+    return Answer(reward(components, data))
 
 
 def scale(accepted: int = 200, validation: int = 500) -> Figures:
@@ -266,15 +248,16 @@ def scale(accepted: int = 200, validation: int = 500) -> Figures:
     gepa has run_dir and cache. Beside it lanes (`async`), five times as many steps: few heads are validated.
     """
     splits = Splits(examples(Split.REFLECT, 30, 1_000), examples(Split.PARETO, validation))
-    settings, asked, asked_async = GepaSettings.classic(), Stamped(), Stamped()
-    job = job_of(splits, settings, None, IN_FLIGHT, steps=accepted)
+    settings, seed = GepaSettings.classic(), Candidate({"text": START})
+    asked, asked_async = Stamped(), Stamped()
+    job = job_of(splits, settings, None, IN_FLIGHT, seed, steps=accepted)
     ours = carry(job, FunctionExecutor(_instant), asked)
     assert ours.members == accepted + 1, f"{ours.members} candidates"
     found = {"ours_cpu_seconds": ours.cpu, "ours_rollouts": float(ours.rollouts), **asked.growth(10)}
     lanes = replace(settings, pipeline=Pipeline(lanes=8))
     steps = 5 * accepted
     beside = carry(
-        job_of(splits, lanes, None, IN_FLIGHT, steps=steps), FunctionExecutor(_instant), asked_async
+        job_of(splits, lanes, None, IN_FLIGHT, seed, steps=steps), FunctionExecutor(_instant), asked_async
     )
     found |= {
         "async_cpu_seconds": beside.cpu,
@@ -282,53 +265,9 @@ def scale(accepted: int = 200, validation: int = 500) -> Figures:
         **{f"async_{name}": value for name, value in asked_async.growth(steps // 20).items()},
     }
     if find_spec("gepa"):
-        theirs = _gepa(accepted, validation)
+        theirs = gepa_seconds(accepted, validation)
         found |= {"gepa_cpu_seconds": theirs, "gepa_to_ours": theirs / ours.cpu}
     return found
-
-
-def _gepa(accepted: int, validation: int) -> float:
-    """CPU seconds of gepa with run_dir and cache on the same task."""
-    import gepa
-    from gepa import EvaluationBatch
-    from gepa.utils.stop_condition import MaxTrackedCandidatesStopper
-
-    class Adapter:
-        propose_new_texts: Callable[..., dict[str, str]] | None = None
-
-        def evaluate(self, batch: Any, candidate: Any, capture_traces: bool = False) -> Any:
-            scores = [_better_by_length(candidate, {"seed": n}) for n in batch]
-            return EvaluationBatch(
-                outputs=batch, scores=scores, trajectories=batch if capture_traces else None
-            )
-
-        def make_reflective_dataset(self, candidate: Any, batch: Any, components: Any) -> Any:
-            return {name: [{"Feedback": "more"}] for name in components}
-
-    class Quiet:
-        def log(self, *_: Any, **__: Any) -> None: ...
-
-    count = iter(range(10**9))
-    adapter = Adapter()
-    adapter.propose_new_texts = lambda candidate, data, names: {
-        "text": f"{candidate['text']}\nLine {next(count)}."
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        cpu = time.process_time()
-        result = gepa.optimize(
-            seed_candidate={"text": "Answer."},
-            trainset=list(range(1_000, 1_030)),
-            valset=list(range(validation)),
-            adapter=adapter,
-            stop_callbacks=MaxTrackedCandidatesStopper(accepted + 1),
-            candidate_selection_strategy="current_best",
-            run_dir=folder,
-            cache_evaluation=True,
-            logger=Quiet(),
-        )
-        taken = time.process_time() - cpu
-    assert result.num_candidates == accepted + 1, f"{result.num_candidates} candidates"
-    return taken
 
 
 def memory(rollouts: int = 100_000) -> Figures:
@@ -340,12 +279,12 @@ def memory(rollouts: int = 100_000) -> Figures:
         done += 1
         if done % (rollouts // 4) == 0:
             marks.append(_resident() / 1024)
-        reward = (await _instant(components, data)).reward
-        return Answer(reward, input=f"Question {data['seed']}", feedback=f"{done:<1000}")
+        return Answer(reward(components, data), input=f"Question {data['seed']}", feedback=f"{done:<1000}")
 
     splits = Splits(examples(Split.REFLECT, 50, 1_000), examples(Split.PARETO, 500))
     rest = 1_000  # no step begins that does not fit
-    carry(job_of(splits, GepaSettings.classic(), rollouts + rest, IN_FLIGHT), FunctionExecutor(score))
+    job = job_of(splits, GepaSettings.classic(), rollouts + rest, IN_FLIGHT, Candidate({"text": START}))
+    carry(job, FunctionExecutor(score), Stamped())
     return {
         **{f"megabytes_after_quarter_{number}": mark for number, mark in enumerate(marks, 1)},
         "growth_of_the_last_quarter": marks[3] / marks[2] - 1,
