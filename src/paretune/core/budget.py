@@ -87,7 +87,7 @@ class Ledger:
         left = self.left()
         if left is not None and len(new) > left:
             raise BudgetExceeded("rollouts", len(new), left)
-        self.drawn.update(new)
+        self.drawn.extend(new)
 
     def reserve(self, attempt: str, usd: float, role: str = "rollout") -> float:
         """Hold money and tokens for one attempt; returns the money held.

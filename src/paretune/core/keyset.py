@@ -38,7 +38,11 @@ class KeySet(Set[str]):
 
     def update(self, keys: Iterable[str]) -> None:
         """Add these."""
-        self._loose |= self.missing(keys)
+        self.extend(self.missing(keys))
+
+    def extend(self, missing: Set[str]) -> None:
+        """Add these, of which none is in the set."""
+        self._loose |= missing
         if len(self._loose) > LOOSE:
             self._pack()
 
