@@ -253,20 +253,21 @@ def scale(accepted: int = 200, validation: int = 500) -> Figures:
     job = job_of(splits, settings, None, IN_FLIGHT, seed, steps=accepted)
     ours = carry(job, FunctionExecutor(_instant), asked)
     assert ours.members == accepted + 1, f"{ours.members} candidates"
-    found = {"ours_cpu_seconds": ours.cpu, "ours_rollouts": float(ours.rollouts), **asked.growth(10)}
+    cpu = ours.cpu - sum(asked.yard)
+    found = {"ours_cpu_seconds": cpu, "ours_rollouts": float(ours.rollouts), **asked.growth(10)}
     lanes = replace(settings, pipeline=Pipeline(lanes=8))
     steps = 5 * accepted
     beside = carry(
         job_of(splits, lanes, None, IN_FLIGHT, seed, steps=steps), FunctionExecutor(_instant), asked_async
     )
     found |= {
-        "async_cpu_seconds": beside.cpu,
+        "async_cpu_seconds": beside.cpu - sum(asked_async.yard),
         "async_rollouts": float(beside.rollouts),
         **{f"async_{name}": value for name, value in asked_async.growth(steps // 20).items()},
     }
     if find_spec("gepa"):
         theirs = gepa_seconds(accepted, validation)
-        found |= {"gepa_cpu_seconds": theirs, "gepa_to_ours": theirs / ours.cpu}
+        found |= {"gepa_cpu_seconds": theirs, "gepa_to_ours": theirs / cpu}
     return found
 
 
