@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import itertools
 import json
 import os
 import statistics
@@ -22,8 +21,11 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +33,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import wall
 from benchmarks.speed_client import IN_FLIGHT, SEED, ask, bodies, examples
+from benchmarks.speed_task import START, Stamped, gepa_seconds, reward
 from paretune.algorithms.settings import GepaSettings, Pipeline
 from paretune.cli.session import rare_collections
 from paretune.container.client import ContainerClient
+from paretune.core import events
 from paretune.core.budget import Limits
+from paretune.core.candidate import Candidate
 from paretune.core.example import Split, Splits
 from paretune.core.rollout import Answer, Identity
 from paretune.engine.job import Job
 from paretune.engine.run import Runner
 from paretune.evaluate.evaluator import QueueSettings
 from paretune.evaluate.executors import ContainerExecutor, Executor, FunctionExecutor
-from paretune.propose.base import Packet, Proposal
+from paretune.propose.base import Packet, Proposal, Proposer
 from paretune.store import Run, SqlStore, new_run_id
 
 Figures = dict[str, float]
@@ -67,15 +72,16 @@ class Appender:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """One run: seconds of wall clock and of our CPU, bytes on disk, rollouts."""
+    """One run: seconds of wall clock and of our CPU, bytes on disk, rollouts, and candidates in the pool."""
 
     wall: float
     cpu: float
     disk: int
     rollouts: int
+    members: int
 
 
-def carry(job: Job, executor: Executor, proposer: Appender | None = None) -> Cost:
+def carry(job: Job, executor: Executor, proposer: Proposer | None = None) -> Cost:
     """Run this job on a fresh store on disk."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "workspace.sqlite"
@@ -86,22 +92,31 @@ def carry(job: Job, executor: Executor, proposer: Appender | None = None) -> Cos
         asyncio.run(_carried(store, run_id, job, executor, proposer or Appender()))
         cost = time.perf_counter() - began, time.process_time() - cpu
         drawn = sum(key.startswith("r_") for key in store.drawn(run_id))
+        log = store.decisions(run_id)
+        members = sum(stored.body["kind"] == events.CandidateAdmitted.kind for stored in log)
         store.close()
         disk = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
-        return Cost(*cost, disk, drawn)
+        return Cost(*cost, disk, drawn, members)
 
 
-async def _carried(store: SqlStore, run_id: str, job: Job, executor: Executor, proposer: Appender) -> None:
+async def _carried(store: SqlStore, run_id: str, job: Job, executor: Executor, proposer: Proposer) -> None:
     async with contextlib.AsyncExitStack() as stack:
         if isinstance(executor, ContainerExecutor):
             await stack.enter_async_context(executor.client)
         await Runner(store, run_id, job, executor, proposer).run()
 
 
-def job_of(splits: Splits, settings: GepaSettings, budget: int | None, concurrency: int, **more: Any) -> Job:
+def job_of(
+    splits: Splits,
+    settings: GepaSettings,
+    budget: int | None,
+    concurrency: int,
+    seed: Candidate = SEED,
+    **more: Any,
+) -> Job:
     return Job(
         "speed",
-        SEED,
+        seed,
         splits,
         Identity("speed", "1", "none"),
         settings=settings,
@@ -223,98 +238,57 @@ def client() -> Figures:
     return found
 
 
-def _better_by_length(components: Mapping[str, str], data: Mapping[str, Any]) -> float:
-    """Every further line solves some more examples: 200 candidates are accepted one after the other."""
-    return float(components["text"].count("\n") / 250 + (data["seed"] % 7) / 1000)
-
-
 async def _instant(components: Mapping[str, str], data: Mapping[str, Any]) -> Answer:
-    return Answer(_better_by_length(components, data))
+    return Answer(reward(components, data))
 
 
 def scale(accepted: int = 200, validation: int = 500) -> Figures:
-    """In process, instant evaluator: CPU for 200 accepted candidates with 500 validation examples each."""
+    """In process, instant evaluator: CPU for 200 accepted candidates with 500 validation examples each.
+
+    gepa has run_dir and cache. Beside it lanes (`async`), five times as many steps: few heads are validated.
+    """
     splits = Splits(examples(Split.REFLECT, 30, 1_000), examples(Split.PARETO, validation))
-    job = job_of(splits, GepaSettings.classic(), None, 32, steps=accepted)
-    stamps: list[float] = []
-
-    class Stamped(Appender):
-        async def propose(self, packet: Packet) -> Proposal:
-            stamps.append(time.process_time())
-            return await Appender.propose(self, packet)
-
-    ours = carry(job, FunctionExecutor(_instant), Stamped())
-    steps = [later - earlier for earlier, later in itertools.pairwise(stamps)]
-    found = {
-        "ours_cpu_seconds": ours.cpu,
-        "ours_last_10_to_first_10": sum(steps[-10:]) / sum(steps[:10]),
-        "ours_rollouts": float(ours.rollouts),
+    settings, seed = GepaSettings.classic(), Candidate({"text": START})
+    asked, asked_async = Stamped(), Stamped()
+    job = job_of(splits, settings, None, IN_FLIGHT, seed, steps=accepted)
+    ours = carry(job, FunctionExecutor(_instant), asked)
+    assert ours.members == accepted + 1, f"{ours.members} candidates"
+    cpu = ours.cpu - sum(asked.yard)
+    found = {"ours_cpu_seconds": cpu, "ours_rollouts": float(ours.rollouts), **asked.growth(10)}
+    lanes = replace(settings, pipeline=Pipeline(lanes=8))
+    steps = 5 * accepted
+    beside = carry(
+        job_of(splits, lanes, None, IN_FLIGHT, seed, steps=steps), FunctionExecutor(_instant), asked_async
+    )
+    found |= {
+        "async_cpu_seconds": beside.cpu - sum(asked_async.yard),
+        "async_rollouts": float(beside.rollouts),
+        **{f"async_{name}": value for name, value in asked_async.growth(steps // 20).items()},
     }
-    with contextlib.suppress(ImportError):
-        theirs = _gepa(accepted, validation)
-        found |= {"gepa_cpu_seconds": theirs, "gepa_to_ours": theirs / ours.cpu}
+    if find_spec("gepa"):
+        theirs = gepa_seconds(accepted, validation)
+        found |= {"gepa_cpu_seconds": theirs, "gepa_to_ours": theirs / cpu}
     return found
 
 
-def _gepa(accepted: int, validation: int) -> float:
-    """CPU seconds of gepa with run_dir and cache on the same task."""
-    import gepa
-    from gepa import EvaluationBatch
-
-    class Adapter:
-        propose_new_texts: Callable[..., dict[str, str]] | None = None
-
-        def evaluate(self, batch: Any, candidate: Any, capture_traces: bool = False) -> Any:
-            scores = [_better_by_length(candidate, {"seed": n}) for n in batch]
-            return EvaluationBatch(
-                outputs=batch, scores=scores, trajectories=batch if capture_traces else None
-            )
-
-        def make_reflective_dataset(self, candidate: Any, batch: Any, components: Any) -> Any:
-            return {name: [{"Feedback": "more"}] for name in components}
-
-    class Quiet:
-        def log(self, *_: Any, **__: Any) -> None: ...
-
-    count = iter(range(10**9))
-    adapter = Adapter()
-    adapter.propose_new_texts = lambda candidate, data, names: {
-        "text": f"{candidate['text']}\nLine {next(count)}."
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        cpu = time.process_time()
-        gepa.optimize(
-            seed_candidate={"text": "Answer."},
-            trainset=list(range(1_000, 1_030)),
-            valset=list(range(validation)),
-            adapter=adapter,
-            max_metric_calls=validation + accepted * (validation + 6),
-            candidate_selection_strategy="current_best",
-            run_dir=folder,
-            cache_evaluation=True,
-            logger=Quiet(),
-        )
-        return time.process_time() - cpu
-
-
 def memory(rollouts: int = 100_000) -> Figures:
-    """Resident memory over 100,000 rollouts, in process: the end against three quarters of the way."""
-    done, marks = 0, dict[int, int]()
+    """Resident memory over 100,000 rollouts, in process, a kilobyte of feedback each: quarter by quarter."""
+    done, marks = 0, list[float]()
 
     async def score(components: Mapping[str, str], data: Mapping[str, Any]) -> Answer:
         nonlocal done
         done += 1
-        if done % (rollouts // 8) == 0:
-            marks[done] = _resident()
-        return await _instant(components, data)
+        if done % (rollouts // 4) == 0:
+            marks.append(_resident() / 1024)
+        return Answer(reward(components, data), input=f"Question {data['seed']}", feedback=f"{done:<1000}")
 
     splits = Splits(examples(Split.REFLECT, 50, 1_000), examples(Split.PARETO, 500))
-    carry(job_of(splits, GepaSettings.classic(), rollouts, 32), FunctionExecutor(score))
-    three_quarters, end = marks[6 * (rollouts // 8)], marks[8 * (rollouts // 8)]
+    rest = 1_000  # no step begins that does not fit
+    job = job_of(splits, GepaSettings.classic(), rollouts + rest, IN_FLIGHT, Candidate({"text": START}))
+    carry(job, FunctionExecutor(score), Stamped())
     return {
-        "megabytes_at_three_quarters": three_quarters / 1024,
-        "megabytes_at_the_end": end / 1024,
-        "growth_of_the_last_quarter": end / three_quarters - 1,
+        **{f"megabytes_after_quarter_{number}": mark for number, mark in enumerate(marks, 1)},
+        "growth_of_the_last_quarter": marks[3] / marks[2] - 1,
     }
 
 
@@ -328,8 +302,11 @@ PARTS = {"small": small, "client": client, "scale": scale, "memory": memory}
 
 
 def _measured(name: str, repeat: int) -> dict[str, Any]:
-    """The part so many times, printed; every run and the medians."""
-    runs = [PARTS[name]() for _ in range(repeat)]
+    """The part so many times, each in a process of its own, printed; every run and the medians."""
+    runs = []
+    for _ in range(repeat):
+        with ProcessPoolExecutor(1, get_context("spawn"), rare_collections) as process:
+            runs.append(process.submit(PARTS[name]).result())
     medians = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
     print(f"{name}: {(PARTS[name].__doc__ or '').splitlines()[0]} Median of {repeat}.")
     for key, value in medians.items():
@@ -352,12 +329,12 @@ def _walls(landscape: str, modes: str, worlds: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    rare_collections()  # as the command line does
+    rare_collections()  # as the command line does, here and in the processes of the parts
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("parts", nargs="*", help=", ".join([*PARTS, "wall"]))
-    parser.add_argument("--repeat", type=int, help="3, for `wall` 5; `scale` and `memory` run once")
+    parser.add_argument("--repeat", type=int, help="3, for `wall` 5")
     parser.add_argument("--landscape", default="rules", help="of `wall`: a name, or a Python file")
     parser.add_argument("--ours", default="default", help="of `wall`: modes of benchmarks/ours.py")
     asked = parser.parse_args()
@@ -366,7 +343,7 @@ def main() -> None:
         if name == "wall":
             results[name] = _walls(asked.landscape, asked.ours, asked.repeat or 5)
         else:
-            results[name] = _measured(name, 1 if name in ("memory", "scale") else asked.repeat or 3)
+            results[name] = _measured(name, asked.repeat or 3)
     folder = Path(__file__).parent / "results"
     folder.mkdir(exist_ok=True)
     (folder / "speed.json").write_text(json.dumps(results, indent=2) + "\n")

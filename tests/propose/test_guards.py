@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -108,6 +109,8 @@ def test_tried_and_known_texts_are_not_tried_again() -> None:
     assert refused(new, tried) is Reason.REPEATED
     whole = packet(rejected=[Tried({**PARENT, **new}, "not_improved")])
     assert refused(new, whole) is Reason.REPEATED
+    long_ago = replace(packet(), tried={content_id({**PARENT, **new}): "not_improved"})
+    assert refused(new, long_ago) is Reason.REPEATED
     assert refused(new, packet(), known={content_id({**PARENT, **new})}) is Reason.DUPLICATE
     assert check(Proposal(new), packet(rejected=[Tried({}, "unfenced")]), known={content_id(PARENT)})
 

@@ -141,8 +141,11 @@ class Gepa(Search):
 
     def _affords_all(self, candidate: Candidate, keep: int) -> bool:
         """True if all pareto examples fit beside what is kept; what is drawn already costs nothing."""
+        ledger = self.ports.ledger
+        if ledger.affords((), len(self.splits.pareto) + keep):
+            return True
         wanted = self.undrawn(candidate, self.splits.pareto)
-        return not wanted or self.ports.ledger.affords((), wanted + keep)
+        return not wanted or ledger.affords((), wanted + keep)
 
     async def _evaluate_fully(self, step: int, candidate: Candidate) -> None:
         rollouts = partial(self._rollouts, candidate, priority=Priority.FULL)

@@ -35,7 +35,8 @@ LATER = 2
 class Line(Search):
     """`head` is what lanes edit, `moves` counts how often another one took its place.
 
-    `incumbent` is the best head that was evaluated in full.
+    `incumbent` is the best head that was evaluated in full. `seen` are first rewards on examples that a
+    proposer may see, in the order of asking.
     """
 
     turns: Turns = field(default_factory=Turns)
@@ -44,6 +45,7 @@ class Line(Search):
     moves: int = 0
     panel: tuple[Example, ...] = ()
     pace: Pace = field(init=False)
+    seen: dict[CandidateId, dict[ExampleId, float]] = field(default_factory=dict)
     _unvalidated: int = 0
     _validating: bool = False
     _validated_at: int = 0
@@ -88,13 +90,14 @@ class Line(Search):
     async def _validate_if_due(self, step: int) -> None:
         """Start one in the background, of the newest head, one at a time."""
         head = self.head
-        wanted = self.undrawn(head, self.everything)
+        if self._validating or not self._unvalidated or head.id in self.pool.members:
+            return
         first = len(self.pool.members) == 1 and self._unvalidated >= FIRST * self.pace.every
         since = len(self.ports.ledger.drawn) - self._validated_at
-        enough = self.pace.due(self._unvalidated, since, wanted)
-        if self._validating or not (first or enough) or head.id in self.pool.members:
+        if not first and not self.pace.due(self._unvalidated, since, 0):
             return
-        if self.affords(wanted):
+        wanted = self.undrawn(head, self.everything)
+        if (first or self.pace.due(self._unvalidated, since, wanted)) and self.affords(wanted):
             self._validating, self._unvalidated = True, 0
             self._validated_at = len(self.ports.ledger.drawn) + wanted
             begun = events.ValidationStarted(step=step, candidate=head.id, panel=len(self.panel))
@@ -269,5 +272,6 @@ class Line(Search):
         noted: bool = True,
     ) -> list[Outcome]:
         outcomes = await self.paid(step, lane.work(work, ticks))
-        self.notes.keep(candidate.id, outcomes if noted else ())
+        noticed = self.notes.keep(candidate.id, outcomes if noted else ())
+        self.seen.setdefault(candidate.id, {}).update(noticed)
         return outcomes

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 
 from paretune.algorithms.pool import Member, Pool
-from paretune.core.candidate import Candidate, CandidateId
+from paretune.core.candidate import Candidate, CandidateId, content_id
 from paretune.core.example import ExampleId
 
 
@@ -21,61 +21,92 @@ class Merge:
     ancestor: CandidateId
 
 
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """What two members can be merged to: the child's id and the ancestor that tells, for each way there is.
+
+    `promise`: how much the two complement each other, the share of examples on which they differ. `outside`
+    are common ancestors that are no members, or were none when the pair was looked at.
+    """
+
+    ways: tuple[tuple[CandidateId, CandidateId], ...] = ()
+    promise: float = 0.0
+    outside: frozenset[CandidateId] = frozenset()
+
+
 @dataclass(slots=True)
 class Merger:
     """Finds merges that were not made before. Deterministic in the order of admission and `rng`.
 
-    `made` holds the children proposed so far: the same text comes up again over other ancestors.
+    `made` holds the children proposed so far: the same text comes up again over other ancestors. Each pair of
+    frontier members is looked at once.
     """
 
     overlap_floor: int = 5
     made: set[CandidateId] = field(default_factory=set)
+    _pairs: dict[tuple[CandidateId, CandidateId], _Pair] = field(default_factory=dict)
+    _above: dict[CandidateId, set[CandidateId]] = field(default_factory=dict)
 
     def propose(
         self, pool: Pool, known: Collection[CandidateId], generation: int, rng: random.Random
     ) -> Merge | None:
         """A merge of two frontier members that is not among `known`, or None if no pair offers one."""
+        self._look(pool)
         options = [
-            merge
-            for merge in self._options(pool, generation)
-            if merge.child.id not in known and merge.child.id not in self.made
+            (parents, ancestor)
+            for parents, pair in self._pairs.items()
+            for child, ancestor in pair.ways
+            if child not in known and child not in self.made
         ]
         if not options:
             return None
-        weights = [1.0 + self._promise(pool, merge) for merge in options]
-        merge = rng.choices(options, weights=weights)[0]
-        self.made.add(merge.child.id)
-        return merge
+        weights = [1.0 + self._pairs[parents].promise for parents, _ in options]
+        parents, ancestor = rng.choices(options, weights=weights)[0]
+        components = _cross(pool, *parents, ancestor)
+        assert components is not None
+        child = Candidate(components, parents, generation, "merge")
+        self.made.add(child.id)
+        return Merge(child, parents, ancestor)
 
-    def _options(self, pool: Pool, generation: int) -> Iterator[Merge]:
-        for one, other in combinations(pool.frontier.frequencies(), 2):
-            lineage_one, lineage_other = pool.ancestors(one), pool.ancestors(other)
-            if one in lineage_other or other in lineage_one:
-                continue
-            if len(shared_examples(pool, one, other)) < self.overlap_floor:
-                continue
-            for ancestor in (c for c in pool.members if c in lineage_one and c in lineage_other):
-                merge = _cross(pool, one, other, ancestor, generation)
-                if merge:
-                    yield merge
+    def _look(self, pool: Pool) -> None:
+        """Bring the pairs up to date with the frontier."""
+        members = list(pool.frontier.frequencies())
+        self._above = {c: self._above.get(c) or pool.ancestors(c) for c in members}
+        places = {c: place for place, c in enumerate(pool.members)}
+        old, self._pairs = self._pairs, {}
+        for parents in combinations(members, 2):
+            pair = old.get(parents)
+            if pair is None or any(c in places for c in pair.outside):
+                pair = self._pair(pool, *parents, places)
+            self._pairs[parents] = pair
 
-    @staticmethod
-    def _promise(pool: Pool, merge: Merge) -> float:
-        """How much the two parents complement each other: the share of examples on which they differ."""
-        one, other = (pool.members[p].rewards for p in merge.parents)
-        shared = [e for e in one if e in other]
-        return sum(one[e] != other[e] for e in shared) / max(1, len(shared))
+    def _pair(
+        self, pool: Pool, one: CandidateId, other: CandidateId, places: Mapping[CandidateId, int]
+    ) -> _Pair:
+        above_one, above_other = self._above[one], self._above[other]
+        if one in above_other or other in above_one:
+            return _Pair()
+        shared = shared_examples(pool, one, other)
+        if len(shared) < self.overlap_floor:
+            return _Pair()
+        common = above_one & above_other
+        ways = []
+        for ancestor in sorted(common & places.keys(), key=places.__getitem__):
+            components = _cross(pool, one, other, ancestor)
+            if components is not None:
+                ways.append((content_id(components), ancestor))
+        first, second = (pool.members[c].rewards.plain() for c in (one, other))
+        promise = sum(first[e] != second[e] for e in shared) / max(1, len(shared)) if ways else 0.0
+        return _Pair(tuple(ways), promise, frozenset(common - places.keys()))
 
 
 def shared_examples(pool: Pool, one: CandidateId, other: CandidateId) -> list[ExampleId]:
     """Examples on which both members were scored."""
-    first, second = pool.members[one].rewards, pool.members[other].rewards
+    first, second = (pool.members[c].rewards.plain() for c in (one, other))
     return [example for example in first if example in second]
 
 
-def _cross(
-    pool: Pool, one: CandidateId, other: CandidateId, ancestor: CandidateId, generation: int
-) -> Merge | None:
+def _cross(pool: Pool, one: CandidateId, other: CandidateId, ancestor: CandidateId) -> dict[str, str] | None:
     """Each component from whoever changed it; where both did, from the better parent."""
     a, b, base = (pool.members[c] for c in (one, other, ancestor))
     if base.mean > min(a.mean, b.mean):
@@ -92,18 +123,17 @@ def _cross(
             components[name], from_one = text_a, True
         else:
             components[name] = better.candidate.components[name]
-    if not (from_one and from_other):
-        return None
-    return Merge(Candidate(components, (one, other), generation, "merge"), (one, other), ancestor)
+    return components if from_one and from_other else None
 
 
 def gate_examples(a: Member, b: Member, count: int, rng: random.Random) -> list[ExampleId]:
     """Examples for a merge's gate, drawn evenly from those `a` wins, those `b` wins, and ties."""
-    shared = [e for e in a.rewards if e in b.rewards]
+    first, second = a.rewards.plain(), b.rewards.plain()
+    shared = [e for e in first if e in second]
     groups = [
-        [e for e in shared if a.rewards[e] > b.rewards[e]],
-        [e for e in shared if a.rewards[e] < b.rewards[e]],
-        [e for e in shared if a.rewards[e] == b.rewards[e]],
+        [e for e in shared if first[e] > second[e]],
+        [e for e in shared if first[e] < second[e]],
+        [e for e in shared if first[e] == second[e]],
     ]
     for group in groups:
         rng.shuffle(group)

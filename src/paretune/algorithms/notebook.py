@@ -2,55 +2,70 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from paretune.core.candidate import CandidateId
+from paretune.core.candidate import Candidate, CandidateId, content_id
 from paretune.core.example import Example, ExampleId
 from paretune.core.rollout import Outcome, Rollout
-from paretune.propose.base import Evidence
+from paretune.propose.base import Evidence, Tried
+
+TOLD = 16
+"""So many proposals that were turned down are kept with their texts for each parent, the newest ones."""
 
 
 @dataclass(slots=True)
 class Notebook:
-    """Evidence by candidate and example. `perfect` is the reward that leaves nothing to learn."""
+    """Evidence that later proposals are shown: of each example the record of whoever was asked for anything
+    first, and each text once. `perfect` is the reward that leaves nothing to learn.
+    """
 
     reflect: tuple[Example, ...]
     perfect: float
-    _lines: dict[CandidateId, dict[ExampleId, Evidence]] = field(default_factory=dict)
     _visible: frozenset[ExampleId] = field(init=False)
+    _places: dict[CandidateId, int] = field(default_factory=dict)
+    _firsts: dict[ExampleId, tuple[int, Evidence]] = field(default_factory=dict)
+    _texts: dict[tuple[ExampleId, str, str], Evidence] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._visible = frozenset(example.id for example in self.reflect)
 
-    def keep(self, candidate: CandidateId, outcomes: Sequence[Outcome]) -> None:
-        """Note the rollouts on examples that a proposer may see; pass over the others and the failures."""
-        line = self._lines.setdefault(candidate, {})
-        for outcome in outcomes:
-            if isinstance(outcome, Rollout) and outcome.example in self._visible:
-                line[outcome.example] = self._evidence(outcome)
+    def keep(self, candidate: CandidateId, outcomes: Sequence[Outcome]) -> dict[ExampleId, float]:
+        """Note the rollouts on examples that a proposer may see; pass over the others and the failures.
 
-    def of(self, candidate: CandidateId, examples: Sequence[ExampleId]) -> tuple[Evidence, ...]:
-        """What this candidate did on these examples."""
-        line = self._lines[candidate]
-        return tuple(line[example] for example in examples)
+        Returns the rewards of those noted.
+        """
+        place = self._places.setdefault(candidate, len(self._places))
+        seen = [o for o in outcomes if isinstance(o, Rollout) and o.example in self._visible]
+        for rollout in seen:
+            example, answer = rollout.example, rollout.answer
+            first = self._firsts.get(example)
+            if first is None or place < first[0]:
+                self._firsts[example] = place, self._evidence(rollout)
+            texts = (example, answer.input, answer.expected)
+            if texts not in self._texts:
+                self._texts[texts] = Evidence(
+                    example, 0.0, False, input=answer.input, expected=answer.expected
+                )
+        return {rollout.example: rollout.reward for rollout in seen}
 
-    def rewards(self, candidate: CandidateId) -> dict[ExampleId, float]:
-        """Example -> reward of this candidate, in the order of asking."""
-        return {example: evidence.reward for example, evidence in self._lines.get(candidate, {}).items()}
+    def evidence(self, outcomes: Sequence[Outcome]) -> tuple[Evidence, ...]:
+        """What these outcomes show; failures show nothing."""
+        return tuple(
+            self._evidence(o) for o in outcomes if isinstance(o, Rollout) and o.example in self._visible
+        )
 
     def besides(self, examples: Sequence[ExampleId]) -> tuple[Evidence, ...]:
         """One record of each further example that anybody was rolled out on, in the order of the split."""
-        found: dict[ExampleId, Evidence] = {}
-        for line in self._lines.values():
-            for example, evidence in line.items():
-                found.setdefault(example, evidence)
         shown = set(examples)
-        return tuple(found[e.id] for e in self.reflect if e.id in found and e.id not in shown)
+        return tuple(
+            self._firsts[e.id][1] for e in self.reflect if e.id in self._firsts and e.id not in shown
+        )
 
-    def all(self) -> list[Evidence]:
-        """Everything noted, for the guard against copies."""
-        return [evidence for line in self._lines.values() for evidence in line.values()]
+    def texts(self) -> list[Evidence]:
+        """Every input and expected answer that was noted, once, for the guard against copies."""
+        return list(self._texts.values())
 
     def _evidence(self, rollout: Rollout) -> Evidence:
         answer = rollout.answer
@@ -65,3 +80,17 @@ class Notebook:
             objectives=answer.objectives,
             trace=answer.trace,
         )
+
+
+@dataclass(slots=True)
+class TurnedDown:
+    """Proposals from one parent that were turned down: the `newest`, oldest first, and of all of them, by the
+    content id of the texts, why."""
+
+    newest: deque[Tried] = field(default_factory=lambda: deque(maxlen=TOLD))
+    why: dict[CandidateId, str] = field(default_factory=dict)
+
+    def add(self, parent: Candidate, tried: Tried) -> None:
+        self.newest.append(tried)
+        if tried.components:
+            self.why.setdefault(content_id({**parent.components, **tried.components}), tried.reason)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from paretune.algorithms.rewards import Rewards
 from paretune.core.candidate import Candidate, CandidateId
 from paretune.core.example import ExampleId
 from paretune.core.frontier import Frontier, FrontierType, cells
@@ -23,7 +25,7 @@ class Member:
     """
 
     candidate: Candidate
-    rewards: Mapping[ExampleId, float]
+    rewards: Rewards
     mean: float
     cursor: int = 0
 
@@ -45,6 +47,8 @@ class Pool:
     lineage: dict[CandidateId, tuple[CandidateId, ...]] = field(default_factory=dict)
     frontier: Frontier = field(init=False)
     best: CandidateId = ""
+    _by_mean: list[Member] = field(default_factory=list)
+    _columns: Mapping[ExampleId, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.frontier = Frontier(self.epsilon)
@@ -58,8 +62,11 @@ class Pool:
         rewards = {o.example: o.reward for o in scored}
         objectives = {o.example: o.answer.objectives for o in scored if o.answer.objectives}
         mean = sum(rewards.values()) / len(rewards) if rewards else float("-inf")
+        kept = Rewards(outcomes, self._columns)
+        self._columns = kept.columns
         cursor = max((self.members[p].cursor for p in candidate.parents if p in self.members), default=0)
-        self.members[candidate.id] = Member(candidate, rewards, mean, cursor)
+        self.members[candidate.id] = member = Member(candidate, kept, mean, cursor)
+        insort(self._by_mean, member, key=lambda m: (not self.scored_enough(m.candidate.id), -m.mean))
         gained = self.frontier.admit(candidate.id, cells(self.kind, rewards, objectives))
         if not self.best or self._beats_best(candidate.id):
             self.best = candidate.id
@@ -67,10 +74,9 @@ class Pool:
 
     def crowded_out(self, size: int) -> CandidateId | None:
         """Who leaves an archive of this size: the holder of the fewest cells, never the best."""
-        archive = self.frontier.candidates
-        if len(archive) <= size:
+        if len(self.frontier) <= size:
             return None
-        return min((c for c in archive if c != self.best), key=self.frontier.wins)
+        return min((c for c in self.frontier.candidates if c != self.best), key=self.frontier.wins)
 
     def ancestors(self, candidate: CandidateId) -> set[CandidateId]:
         """All ancestors, members or not; the candidate itself is not among them."""
@@ -85,7 +91,7 @@ class Pool:
 
     def _beats_best(self, candidate: CandidateId) -> bool:
         """By the mean over the examples that both were scored on."""
-        new, best = self.members[candidate].rewards, self.members[self.best].rewards
+        new, best = (self.members[c].rewards.plain() for c in (candidate, self.best))
         shared = [example for example in new if example in best]
         if not self.scored_enough(candidate) or not shared:
             return False
@@ -97,7 +103,4 @@ class Pool:
 
     def ranked(self) -> list[Member]:
         """The best, then the other members by mean; the earlier one wins a tie."""
-        return sorted(
-            self.members.values(),
-            key=lambda m: (m.candidate.id != self.best, not self.scored_enough(m.candidate.id), -m.mean),
-        )
+        return sorted(self._by_mean, key=lambda m: m.candidate.id != self.best)

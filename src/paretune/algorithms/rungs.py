@@ -104,17 +104,21 @@ def most_wins(won: int, tried: int, left: int, level: float) -> int:
 
     Exact for a random order of `tried + left` (hypergeometric), for a single look.
     """
-    low, high = won, won + left
+    low, high, orders = won, won + left, math.comb(tried + left, tried)
     while low < high:  # the most wins under which no more than `won` so far are not too unlikely
         middle = (low + high + 1) // 2
-        if _at_most(won, middle, tried, tried + left) > level:
+        if _at_most(won, middle, tried, tried + left) / orders > level:
             low = middle
         else:
             high = middle - 1
     return low
 
 
-def _at_most(won: int, wins: int, tried: int, total: int) -> float:
-    """P(at most `won` of `wins` are among the first `tried` of `total`)."""
-    ways = sum(math.comb(wins, k) * math.comb(total - wins, tried - k) for k in range(min(won, tried) + 1))
-    return ways / math.comb(total, tried)
+def _at_most(won: int, wins: int, tried: int, total: int) -> int:
+    """In how many of the ways to draw `tried` of `total` at most `won` of `wins` are among those drawn."""
+    least = max(0, tried - (total - wins))
+    ways = term = math.comb(wins, least) * math.comb(total - wins, tried - least)
+    for k in range(least, min(won, tried)):  # one more win, one miss less; each term is a whole number
+        term = term * (wins - k) * (tried - k) // ((k + 1) * (total - wins - tried + k + 1))
+        ways += term
+    return ways if least <= won else 0

@@ -10,7 +10,7 @@ from typing import TypeVar
 from paretune.algorithms.doubt import Doubt
 from paretune.algorithms.finish import Contender
 from paretune.algorithms.merge import Merge, Merger, gate_examples
-from paretune.algorithms.notebook import Notebook
+from paretune.algorithms.notebook import Notebook, TurnedDown
 from paretune.algorithms.pool import Member, Pool
 from paretune.algorithms.ports import Drafted, Ports
 from paretune.algorithms.rungs import Contest, rung_ends
@@ -48,7 +48,7 @@ class Search:
     pool: Pool = field(init=False)
     deferred: list[Candidate] = field(default_factory=list)
     known: dict[CandidateId, Candidate] = field(default_factory=dict)
-    tried: dict[CandidateId, list[Tried]] = field(default_factory=dict)
+    tried: dict[CandidateId, TurnedDown] = field(default_factory=dict)
     merger: Merger = field(init=False)
     schedule: Schedule = field(init=False)
     notes: Notebook = field(init=False)
@@ -58,12 +58,14 @@ class Search:
     over: events.SearchEnded | None = None
     broke: bool = False
     _works: int = 0
+    _order: list[Example] = field(init=False)
 
     def __post_init__(self) -> None:
         self.pool = Pool(self.settings.frontier, self.settings.epsilon, len(self.splits.pareto))
         self.merger = Merger(self.settings.merge_overlap_floor)
         self.schedule = Schedule(self.settings, self.splits, self.ports.ledger)
         self.notes = Notebook(self.splits.reflect, self.settings.perfect)
+        self._order = self.stream("rungs", 0).sample(self.splits.pareto, len(self.splits.pareto))
 
     # -- choices ----------------------------------------------------------------------------------
 
@@ -153,14 +155,16 @@ class Search:
     ) -> Packet:
         """What the proposer sees: these outcomes, and what else is known of the `reflect` split."""
         shown = [o.example for o in outcomes if isinstance(o, Rollout)]
+        tried = self.tried.get(parent.id, TurnedDown())
         return Packet(
             parent=parent,
             targets=targets,
-            evidence=self.notes.of(parent.id, shown),
+            evidence=self.notes.evidence(outcomes),
             surface=self.surface,
             grandparent=self.known[parent.parents[0]] if parent.parents else None,
             examples=self.notes.besides(shown),
-            rejected=tuple(self.tried.get(parent.id, ())),
+            rejected=tuple(tried.newest),
+            tried=dict(tried.why),
             draw=f"{self.settings.seed}/{step}",
         )
 
@@ -173,7 +177,7 @@ class Search:
         try:
             if isinstance(result, Rejected):
                 raise result
-            components = check(result, packet, known=self.known, training=self.notes.all())
+            components = check(result, packet, known=self.known, training=self.notes.texts())
         except Rejected as rejection:
             await self.turned_down(step, packet.parent.id, rejection, result, number)
             return None
@@ -201,7 +205,7 @@ class Search:
         self.remember(parent, Tried(texts, f"{rejection.reason.value}: {rejection.detail}"))
 
     def remember(self, parent: CandidateId, tried: Tried) -> None:
-        self.tried.setdefault(parent, []).append(tried)
+        self.tried.setdefault(parent, TurnedDown()).add(self.known[parent], tried)
 
     async def proposed(
         self,
@@ -245,7 +249,9 @@ class Search:
         """The examples of a merge's gate, and what its better parent has on them."""
         one, other = (self.pool.members[p] for p in merge.parents)
         ids = gate_examples(one, other, self.settings.merge_gate_size, self.stream("merge-gate", step))
-        better = max((one.rewards, other.rewards), key=lambda rewards: sum(rewards[e] for e in ids))
+        better = max(
+            (one.rewards.plain(), other.rewards.plain()), key=lambda rewards: sum(rewards[e] for e in ids)
+        )
         by_id = {example.id: example for example in self.splits.pareto}
         return tuple(by_id[i] for i in ids), {e: better[e] for e in ids}
 
@@ -293,7 +299,7 @@ class Search:
     def undrawn(self, candidate: Candidate, examples: Sequence[Example]) -> int:
         """Rollouts that scoring this candidate on these examples would take from the budget."""
         keys = self.ports.evaluate.keys(self.requests(candidate, examples))
-        return len(set(keys) - self.ports.ledger.drawn)
+        return len(self.ports.ledger.drawn.missing(keys))
 
     async def evaluated_in_full(
         self,
@@ -305,8 +311,7 @@ class Search:
 
         `rollouts` is asked for one rung after the other; it notes what a proposer may see.
         """
-        pareto, outcomes = self.splits.pareto, dict[ExampleId, Outcome]()
-        order = self.stream("rungs", 0).sample(pareto, len(pareto))
+        pareto, order, outcomes = self.splits.pareto, self._order, dict[ExampleId, Outcome]()
         settings = self.settings.rungs
         first = settings.first if self._rival() else 0
         for end in rung_ends(first, len(pareto)):
@@ -316,7 +321,7 @@ class Search:
             if rival is None:
                 continue
             front = {cell[1]: best for cell, best in self.pool.frontier.best_scores().items()}
-            contest = self.contest(order, rival.rewards, front)
+            contest = self.contest(order, rival.rewards.plain(), front)
             if await self.hopeless(step, candidate, outcomes, rival.candidate, contest, settings.level):
                 return None
         return [outcomes[e.id] for e in pareto]

@@ -271,8 +271,8 @@ class Trunk(Line):
 
     def _checked_on_head(self, proposal: Proposal, packet: Packet) -> dict[str, str]:
         """The texts, if the guards let them pass as a child of the head. Raises Rejected."""
-        on_head = replace(packet, parent=self.head, rejected=())
-        return check(proposal, on_head, known=self.known, training=self.notes.all())
+        on_head = replace(packet, parent=self.head, rejected=(), tried={})
+        return check(proposal, on_head, known=self.known, training=self.notes.texts())
 
     async def _passes(self, step: Step, draft: Draft, number: int = 0) -> bool:
         """Child against baseline, on the minibatch and on guards that the baseline is known to pass."""
@@ -281,7 +281,7 @@ class Trunk(Line):
             await self.skip(step.number, "budget", "the gate does not fit")
             return False
         before = scores(await self.rollouts(step.lane, step.number, draft.baseline, step.examples))
-        perfect, known = self.settings.perfect, self.notes.rewards(draft.baseline.id)
+        perfect, known = self.settings.perfect, self.seen.get(draft.baseline.id, {})
         passed = {e: reward for e, reward in before.items() if reward >= perfect}
         race = Race(
             failed={e: reward for e, reward in before.items() if reward < perfect},

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from paretune.core.errors import FREE, OUTCOME_UNKNOWN, BudgetExceeded, FailureKind
+from paretune.core.keyset import KeySet
 from paretune.core.rollout import Usage
 
 PAID = frozenset({"cost_usd", "tokens", "rollout_tokens", "proposal_tokens"})
@@ -67,7 +68,7 @@ class Ledger:
     """
 
     limits: Limits = Limits()
-    drawn: set[str] = field(default_factory=set)
+    drawn: KeySet = field(default_factory=KeySet)
     by_role: dict[str, Spent] = field(default_factory=dict)
     steps: int = 0
     closed: bool = False
@@ -83,15 +84,15 @@ class Ledger:
     def affords(self, keys: Iterable[str], keep: int = 0) -> bool:
         """True if all of these rollouts fit and `keep` more would still fit after them."""
         left = self.left()
-        return left is None or len(set(keys) - self.drawn) + keep <= left
+        return left is None or len(self.drawn.missing(keys)) + keep <= left
 
     def draw(self, keys: Iterable[str]) -> None:
         """Take these rollouts from the budget, all or none. Raises BudgetExceeded("rollouts")."""
-        new = set(keys) - self.drawn
+        new = self.drawn.missing(keys)
         left = self.left()
         if left is not None and len(new) > left:
             raise BudgetExceeded("rollouts", len(new), left)
-        self.drawn |= new
+        self.drawn.extend(new)
 
     def reserve(self, attempt: str, usd: float, role: str = "rollout", tokens: int | None = None) -> float:
         """Hold money and tokens for one attempt; returns the money held.

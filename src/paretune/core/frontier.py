@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -34,12 +35,12 @@ def cells(
     `rewards` maps examples to rewards, `objectives` examples to named rewards. Without named
     objectives the reward is the one objective, called `reward`.
     """
-    named = {
-        example: dict((objectives or {}).get(example) or {"reward": rewards[example]}) for example in rewards
-    }
     by_example: dict[Cell, float] = {("example", example): reward for example, reward in rewards.items()}
     if kind is FrontierType.INSTANCE:
         return by_example
+    named = {
+        example: dict((objectives or {}).get(example) or {"reward": rewards[example]}) for example in rewards
+    }
     if kind is FrontierType.CARTESIAN:
         return {("pair", e, name): value for e, values in named.items() for name, value in values.items()}
     columns: dict[str, list[float]] = {}
@@ -59,6 +60,16 @@ class _Front:
 
 
 @dataclass(slots=True)
+class _Line:
+    """What is kept of a candidate: its scores by the number of the cell (NaN: not measured), their mean, and
+    the cells that it holds, a bit for each number."""
+
+    scores: array[float]
+    mean: float
+    held: int = 0
+
+
+@dataclass(slots=True)
 class Frontier:
     """Cell -> all candidates that share its best measured score.
 
@@ -67,37 +78,42 @@ class Frontier:
     """
 
     epsilon: float = 1e-6
+    _numbers: dict[Cell, int] = field(default_factory=dict)
     _fronts: dict[Cell, _Front] = field(default_factory=dict)
-    _scores: dict[CandidateId, dict[Cell, float]] = field(default_factory=dict)
-    _held: dict[CandidateId, int] = field(default_factory=dict)
+    _lines: dict[CandidateId, _Line] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._lines)
 
     def admit(self, candidate: CandidateId, measured: Mapping[Cell, float]) -> list[Cell]:
         """Add a candidate; returns the cells that it alone now leads (strictly better than before)."""
-        if candidate in self._scores:
+        if candidate in self._lines:
             raise ValueError(f"{candidate} is already on record")
         unmeasured = [cell for cell, score in measured.items() if not math.isfinite(score)]
         if unmeasured:
             raise ValueError(f"cell {unmeasured[0]} of {candidate} holds no number: leave it out")
-        self._scores[candidate] = dict(measured)
-        self._held[candidate] = 0
-        gained = []
+        numbers = self._numbers
+        for cell in measured:
+            numbers.setdefault(cell, len(numbers))
+        scores = array("d", [math.nan]) * len(numbers)
         for cell, score in measured.items():
-            if self._place(candidate, cell, score):
-                gained.append(cell)
-        return gained
+            scores[numbers[cell]] = score
+        mean = sum(measured.values()) / len(measured) if measured else 0.0
+        self._lines[candidate] = _Line(scores, mean)
+        return [cell for cell, score in measured.items() if self._place(candidate, cell, score)]
 
     def _place(self, candidate: CandidateId, cell: Cell, score: float) -> bool:
         front = self._fronts.get(cell)
         if front is not None and score < front.best - self.epsilon:
             return False
+        bit = 1 << self._numbers[cell]
+        self._lines[candidate].held |= bit
         if front is None or front.best < score - self.epsilon:
             for holder in front.holders if front else ():
-                self._held[holder] -= 1
+                self._lines[holder].held ^= bit
             self._fronts[cell] = _Front(score, [candidate])
-            self._held[candidate] += 1
             return front is not None
         front.holders.append(candidate)
-        self._held[candidate] += 1
         if score > front.best:
             front.best = score
             self._drop_left_behind(cell, front)
@@ -105,31 +121,35 @@ class Frontier:
 
     def _drop_left_behind(self, cell: Cell, front: _Front) -> None:
         """Ties are with the best, not with each other: small steps must not carry old holders along."""
-        left = [h for h in front.holders if self._scores[h][cell] < front.best - self.epsilon]
+        number = self._numbers[cell]
+        left = [h for h in front.holders if self._lines[h].scores[number] < front.best - self.epsilon]
         for holder in left:
             front.holders.remove(holder)
-            self._held[holder] -= 1
+            self._lines[holder].held ^= 1 << number
 
     def retire(self, candidate: CandidateId) -> None:
         """Forget a candidate; the cells that it alone held go to the next best measured score."""
-        measured = self._scores.pop(candidate)
-        del self._held[candidate]
-        for cell in measured:
-            front = self._fronts[cell]
-            if candidate not in front.holders:
-                continue
-            del self._fronts[cell]
-            for holder in front.holders:
-                if holder != candidate:
-                    self._held[holder] -= 1
-            for other, scores in self._scores.items():
-                if cell in scores:
-                    self._place(other, cell, scores[cell])
+        line = self._lines.pop(candidate)
+        for cell, number in self._numbers.items():
+            if line.held >> number & 1:
+                self._leave(candidate, cell, number)
+
+    def _leave(self, candidate: CandidateId, cell: Cell, number: int) -> None:
+        front = self._fronts[cell]
+        front.holders.remove(candidate)
+        if any(self._lines[holder].scores[number] == front.best for holder in front.holders):
+            return  # the best score stays, and so does who ties with it
+        del self._fronts[cell]
+        for holder in front.holders:
+            self._lines[holder].held ^= 1 << number
+        for other, line in self._lines.items():
+            if number < len(line.scores) and not math.isnan(line.scores[number]):
+                self._place(other, cell, line.scores[number])
 
     @property
     def candidates(self) -> list[CandidateId]:
         """All candidates on record, in order of admission."""
-        return list(self._scores)
+        return list(self._lines)
 
     def holders(self) -> dict[Cell, list[CandidateId]]:
         """Cell -> its co-winners, in order of admission."""
@@ -141,11 +161,12 @@ class Frontier:
 
     def scores(self, candidate: CandidateId) -> dict[Cell, float]:
         """The measured cells of one candidate."""
-        return dict(self._scores[candidate])
+        scores = self._lines[candidate].scores
+        return {cell: s for cell, s in zip(self._numbers, scores, strict=False) if not math.isnan(s)}
 
     def wins(self, candidate: CandidateId) -> int:
         """How many cells this candidate holds, alone or shared."""
-        return self._held[candidate]
+        return self._lines[candidate].held.bit_count()
 
     def coverage(self, perfect: float) -> int:
         """How many cells are won at or above `perfect` by anybody."""
@@ -157,22 +178,18 @@ class Frontier:
         A candidate is dominated when every cell it holds is also held by a candidate that stays.
         Removal goes from the lowest mean measured score up, as in gepa 0.1.4.
         """
-        left: dict[Cell, int] = {}
-        cells_of: dict[CandidateId, list[Cell]] = {c: [] for c, n in self._held.items() if n}
-        for cell, front in self._fronts.items():
-            left[cell] = len(front.holders)
-            for holder in front.holders:
-                cells_of[holder].append(cell)
-        order = sorted(cells_of, key=self._mean)
-        for candidate in order:
-            if all(left[cell] > 1 for cell in cells_of[candidate]):
-                for cell in cells_of.pop(candidate):
-                    left[cell] -= 1
-        return {c: len(cells_of[c]) for c in self._scores if c in cells_of}
-
-    def _mean(self, candidate: CandidateId) -> float:
-        measured = self._scores[candidate]
-        return sum(measured.values()) / len(measured)
+        holding = {c: line for c, line in self._lines.items() if line.held}
+        order = sorted(holding, key=lambda c: holding[c].mean)
+        above, higher = list[int](), 0  # the cells held by those with a higher mean, from the highest down
+        for candidate in reversed(order):
+            above.append(higher)
+            higher |= holding[candidate].held
+        stays, kept = set[CandidateId](), 0
+        for candidate, higher in zip(order, reversed(above), strict=True):
+            if holding[candidate].held & ~(kept | higher):
+                stays.add(candidate)
+                kept |= holding[candidate].held
+        return {c: line.held.bit_count() for c, line in holding.items() if c in stays}
 
 
 def choose_parent(

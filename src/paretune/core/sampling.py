@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TypeVar
 
 from paretune.core.canonical import stream
@@ -19,10 +20,16 @@ def minibatch(items: Sequence[T], size: int, index: int, *, seed: int) -> list[T
     size = min(size, len(items))
     per_epoch = -(-len(items) // size)
     epoch, part = divmod(index, per_epoch)
-    order = list(items)
-    stream(seed, "epoch", epoch).shuffle(order)
+    order = _epoch(len(items), epoch, seed)
     padded = order + order[: per_epoch * size - len(order)]
-    return padded[part * size : (part + 1) * size]
+    return [items[place] for place in padded[part * size : (part + 1) * size]]
+
+
+@lru_cache(4)
+def _epoch(count: int, epoch: int, seed: int) -> tuple[int, ...]:
+    order = list(range(count))
+    stream(seed, "epoch", epoch).shuffle(order)
+    return tuple(order)
 
 
 def deal(items: Sequence[T], count: int, *, seed: int, purpose: str) -> tuple[list[T], list[T]]:

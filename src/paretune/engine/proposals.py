@@ -133,15 +133,16 @@ class Proposals:
 
 
 def packet_record(packet: Packet) -> dict[str, JsonValue]:
-    """The packet as canonical JSON: what the proposal's key is made of."""
+    """What the proposal's key is made of, with a digest for each record of evidence."""
     return {
         "parent": dict(packet.parent.components),
         "targets": list(packet.targets),
         "grandparent": dict(packet.grandparent.components) if packet.grandparent else None,
-        "evidence": [dataclasses.asdict(e) for e in packet.evidence],
-        "examples": [dataclasses.asdict(e) for e in packet.examples],
+        "evidence": [e.digest for e in packet.evidence],
+        "examples": [e.digest for e in packet.examples],
         "surface": dataclasses.asdict(packet.surface),
-        "rejected": [dataclasses.asdict(t) for t in packet.rejected],
+        "rejected": [[dict(t.components), t.reason] for t in packet.rejected],
+        "tried": dict(packet.tried),
         "draw": packet.draw,
     }
 

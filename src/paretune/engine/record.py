@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -39,28 +40,28 @@ class RunRecord:
         verify: bool = False,
     ) -> None:
         self._book = book
-        self._log = list(log)
+        self._ahead = deque(log)  # of earlier sessions; what is passed is not needed any more
         self._cursor = 0
         self._clock = clock
         self._observe = observe
         self._verify = verify
         self._began = clock()
-        self._before = self._log[-1].elapsed if self._log else 0.0
+        self._before = log[-1].elapsed if log else 0.0
         self.reached = 0.0
         """Active seconds at the newest decision that was passed."""
-        self._chain = self._log[-1].chain if self._log else book.run_id
-        ends = [at for at, stored in enumerate(self._log, 1) if stored.body["kind"] == SearchEnded.kind]
-        self._stopped = max((end for end in ends if self._log[end - 1].body["reason"] in PAID), default=0)
+        self._chain = log[-1].chain if log else book.run_id
+        ends = [at for at, stored in enumerate(log, 1) if stored.body["kind"] == SearchEnded.kind]
+        self._stopped = max((end for end in ends if log[end - 1].body["reason"] in PAID), default=0)
 
     @property
     def decided(self) -> int:
         """Decisions on record, those that were not passed yet included: none of them can have read what
         comes home now."""
-        return len(self._log)
+        return self._cursor + len(self._ahead)
 
     @property
     def replaying(self) -> bool:
-        return self._cursor < len(self._log)
+        return bool(self._ahead)
 
     @property
     def stop_ahead(self) -> bool:
@@ -84,7 +85,7 @@ class RunRecord:
     async def chance(self, key: str, decide: Callable[[], D | None]) -> D | None:
         """A decision that depends on clock, money or people: past the end of the log only."""
         if self.replaying:
-            if self._log[self._cursor].key != key:
+            if self._ahead[0].key != key:
                 return None
             return cast(D, self._recorded(key, None))
         decision = decide()
@@ -93,12 +94,13 @@ class RunRecord:
         return decision
 
     def _recorded(self, key: str, decide: Callable[[], Decision | None] | None) -> Decision:
-        stored = self._log[self._cursor]
+        stored = self._ahead[0]
         if stored.key != key:
             raise Diverged(f"decision {stored.seq} on record is {stored.key!r}, the run asks for {key!r}")
         decision = from_record(stored.body)
         if self._verify and decide is not None and decide() != decision:
             raise Diverged(f"decision {stored.seq} ({key}) comes out differently when it is made again")
+        self._ahead.popleft()
         self._cursor += 1
         self.reached = stored.elapsed
         self._observe(decision)
@@ -108,8 +110,7 @@ class RunRecord:
         body = to_record(decision)
         link = chain(self._chain, key, body)
         self.reached = self.elapsed
-        self._book.decide(StoredDecision(len(self._log), key, body, link, elapsed=self.reached))
-        self._log.append(StoredDecision(len(self._log), key, body, link))
+        self._book.decide(StoredDecision(self._cursor, key, body, link, elapsed=self.reached))
         self._chain = link
         self._cursor += 1
         self._observe(decision)

@@ -29,6 +29,8 @@ from paretune.store.base import Attempt, Store
 from paretune.store.book import RunBook
 
 DRAIN_SECONDS = 10.0
+LOOKED_AT = 500
+"""Facts that are in memory at once when all of a run's are gone through."""
 WISH_EVERY_SECONDS = 1.0
 
 
@@ -134,6 +136,7 @@ class Runner:
         log = self.store.decisions(self.run_id)
         self._forget_unread_failures(len(log))
         record = RunRecord(book, log, clock=self.clock, observe=self._decided, verify=self.verify)
+        del log  # the record lets go of what it has passed
         ledger.closed = record.stop_ahead
         evaluator = Evaluator(
             book,
@@ -237,8 +240,11 @@ class Runner:
 
     def _forget_unread_failures(self, decided: int) -> None:
         """Failures that no decision has read are asked again; read ones are part of the record."""
-        known = self.store.facts(self.store.drawn(self.run_id), self.run_id)
-        unread = [f.key for f in known.values() if f.kind == "failure" and f.body["after"] >= decided]
+        unread: list[str] = []
+        drawn = self.store.drawn(self.run_id)
+        for start in range(0, len(drawn), LOOKED_AT):
+            known = self.store.facts(drawn[start : start + LOOKED_AT], self.run_id).values()
+            unread += [f.key for f in known if f.kind == "failure" and f.body["after"] >= decided]
         if unread:
             self.store.forget_failures(self.run_id, unread)
 

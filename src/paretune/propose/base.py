@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from paretune.core.candidate import Candidate
-from paretune.core.canonical import JsonValue
+from paretune.core.candidate import Candidate, CandidateId
+from paretune.core.canonical import JsonValue, digest
 from paretune.core.example import ExampleId
 from paretune.core.rollout import Usage
 
@@ -29,6 +29,16 @@ class Evidence:
     feedback: str = ""
     objectives: Mapping[str, float] = field(default_factory=dict)
     trace: JsonValue = None
+    _digest: str = field(default="", init=False, repr=False, compare=False)
+
+    @property
+    def digest(self) -> str:
+        """Of all of it, taken once: packet after packet shows the same records."""
+        if not self._digest:
+            who, texts = [self.example, self.reward, self.perfect], [self.input, self.output, self.expected]
+            found = digest([*who, *texts, self.feedback, dict(self.objectives), self.trace], 32)
+            object.__setattr__(self, "_digest", found)
+        return self._digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +70,8 @@ class Packet:
     `targets` names the components to edit. `evidence` holds the minibatch, failures and passes;
     `examples` holds further known rollouts of the parent's line on the `reflect` split (for
     demonstrations and for shapes of answers). `grandparent` is the parent's own parent, None for the
-    seed. `rejected` are earlier proposals from this parent. `draw` names the random stream.
+    seed. `rejected` are earlier proposals from this parent, `tried` says of all of them, by the content id of
+    their texts, why they were turned down; the oldest may be there only. `draw` names the random stream.
     """
 
     parent: Candidate
@@ -70,6 +81,7 @@ class Packet:
     grandparent: Candidate | None = None
     examples: tuple[Evidence, ...] = ()
     rejected: tuple[Tried, ...] = ()
+    tried: Mapping[CandidateId, str] = field(default_factory=dict)
     draw: str = ""
 
 

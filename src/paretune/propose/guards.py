@@ -120,11 +120,13 @@ def _check_whole(name: str, text: str, parent: str) -> None:
 
 
 def _check_new(child: Mapping[str, str], packet: Packet, known: Collection[CandidateId]) -> None:
-    parent = packet.parent.components
-    for tried in packet.rejected:
-        if {**parent, **tried.components} == child:
-            raise Rejected(Reason.REPEATED, f"tried from this parent before: {tried.reason}")
-    identity = content_id(child)
+    parent, identity = packet.parent.components, content_id(child)
+    why = packet.tried.get(identity)
+    if why is None:
+        same = (t for t in packet.rejected if {**parent, **t.components} == child)
+        why = next((tried.reason for tried in same), None)
+    if why is not None:
+        raise Rejected(Reason.REPEATED, f"tried from this parent before: {why}")
     if identity in known:
         raise Rejected(Reason.DUPLICATE, f"these texts are candidate {identity}")
 

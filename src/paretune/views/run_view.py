@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from paretune.core import events
@@ -11,9 +11,9 @@ from paretune.core.candidate import CandidateId, content_id
 from paretune.core.errors import ParetuneError
 from paretune.core.events import Decision, from_record
 from paretune.core.example import ExampleId, Split
-from paretune.core.rollout import Failure, Rollout
+from paretune.core.rollout import Answer, Failure, Rollout
 from paretune.engine.outlook import Outlook, outlook
-from paretune.engine.run import restore
+from paretune.engine.run import LOOKED_AT, restore
 from paretune.engine.standing import Course, Standing
 from paretune.engine.verify import stored_job
 from paretune.evaluate.facts import is_rollout, outcome
@@ -50,6 +50,7 @@ class Row:
 class RunView:
     """Everything of one run that people ask for. Built by `read`; immutable.
 
+    `rollouts` have their texts (input, output, expected, feedback, trace) where seed or best was asked.
     `elapsed` are active seconds at the last decision; `standing` is where a forecast starts from.
     """
 
@@ -58,7 +59,6 @@ class RunView:
     rows: Mapping[CandidateId, Row]
     rollouts: Mapping[tuple[CandidateId, ExampleId, int], Rollout]
     failures: tuple[Failure, ...]
-    proposals: Mapping[str, Fact]
     ledger: Ledger
     elapsed: float
     standing: Standing
@@ -71,11 +71,7 @@ class RunView:
     @property
     def best(self) -> Row | None:
         """The chosen candidate; before the end, the best admitted so far."""
-        for decision in reversed(self.decisions):
-            if isinstance(decision, events.BestChosen):
-                return self.rows[decision.best]
-        admitted = [row for row in self.rows.values() if row.mean is not None]
-        return max(admitted, key=lambda row: (row.mean or 0.0, -row.index), default=None)
+        return _best(self.decisions, self.rows)
 
     @property
     def ended(self) -> events.SearchEnded | None:
@@ -113,20 +109,20 @@ def read(store: Store, run_id: str) -> RunView:
         decisions = tuple(from_record(stored.body) for stored in log)
     except (ValueError, TypeError) as error:
         raise ParetuneError(f"the record of {run.id} cannot be read: {error}") from error
-    facts = store.facts(store.drawn(run.id), run.id)
+    rows = _rows(run, decisions)
     ledger = Ledger(Limits(**run.job.get("limits", {})))
     attempts = store.attempts(run.id)
     restore(ledger, [a for a in attempts if a.ended or run.status != "running"])  # else it may be in flight
-    rollouts, failures, proposals = _sorted_facts(facts, ledger, run.id)
+    best = _best(decisions, rows)
+    rollouts, failures = _results(store, run, ledger, {content_id(run.job["seed"]), best.id if best else ""})
     drawn = [*(r.key for r in rollouts.values()), *(f.key for f in failures)]
     closing = sum(key.split in CLOSING for key in drawn)
     return RunView(
         run=run,
         decisions=decisions,
-        rows=_rows(run, decisions, rollouts),
+        rows=rows,
         rollouts=rollouts,
         failures=failures,
-        proposals=proposals,
         ledger=ledger,
         elapsed=log[-1].elapsed if log else 0.0,
         standing=_standing(zip(log, decisions, strict=True), attempts, ledger, closing),
@@ -145,7 +141,7 @@ def _standing(
     for last, decision in log:
         course = course.after(decision, last.elapsed)
     rollouts = [a for a in attempts if a.begun.role == "rollout"]
-    out = {a.begun.key for a in rollouts if a.ended is None} - ledger.drawn
+    out = ledger.drawn.missing(a.begun.key for a in rollouts if a.ended is None)
     ended = [a.ended.at for a in rollouts if a.ended and a.ended.outcome == "done"]
     return Standing(
         course,
@@ -158,33 +154,48 @@ def _standing(
     )
 
 
-def _sorted_facts(
-    facts: Mapping[str, Fact], ledger: Ledger, run_id: str
-) -> tuple[dict[tuple[CandidateId, ExampleId, int], Rollout], tuple[Failure, ...], dict[str, Fact]]:
+def _best(decisions: tuple[Decision, ...], rows: Mapping[CandidateId, Row]) -> Row | None:
+    for decision in reversed(decisions):
+        if isinstance(decision, events.BestChosen):
+            return rows[decision.best]
+    admitted = [row for row in rows.values() if row.mean is not None]
+    return max(admitted, key=lambda row: (row.mean or 0.0, -row.index), default=None)
+
+
+def _results(
+    store: Store, run: Run, ledger: Ledger, told: Container[CandidateId]
+) -> tuple[dict[tuple[CandidateId, ExampleId, int], Rollout], tuple[Failure, ...]]:
+    """Rollouts and failures in the order of their keys, and on the ledger; with texts of those in `told`."""
     rollouts: dict[tuple[CandidateId, ExampleId, int], Rollout] = {}
     failures: list[Failure] = []
-    proposals: dict[str, Fact] = {}
-    for key in sorted(facts):
-        fact = facts[key]
+    drawn: list[str] = []
+    for fact in _facts(store, run.id):
+        if fact.paid_by != run.id:
+            ledger.reuse("rollout" if is_rollout(fact) else "proposal")
         if not is_rollout(fact):
-            proposals[key] = fact
-        else:
-            result = outcome(fact)
-            ledger.drawn.add(key)
-            if isinstance(result, Rollout):
-                rollouts[result.candidate, result.example, result.key.replicate] = result
-            else:
-                failures.append(result)
-        if fact.paid_by != run_id:
-            ledger.reuse("proposal" if key in proposals else "rollout")
-    return rollouts, tuple(failures), proposals
+            continue
+        result = outcome(fact)
+        drawn.append(fact.key)
+        if isinstance(result, Failure):
+            failures.append(result)
+            continue
+        if result.candidate not in told:
+            answer = result.answer
+            result = Rollout(result.key, Answer(answer.reward, answer.objectives, usage=answer.usage))
+        rollouts[result.candidate, result.example, result.key.replicate] = result
+    ledger.drawn.update(drawn)
+    return rollouts, tuple(failures)
 
 
-def _rows(
-    run: Run,
-    decisions: tuple[Decision, ...],
-    rollouts: Mapping[tuple[CandidateId, ExampleId, int], Rollout],
-) -> dict[CandidateId, Row]:
+def _facts(store: Store, run_id: str) -> Iterator[Fact]:
+    """Those that the run uses, in the order of their keys, a few of them in memory at a time."""
+    drawn = store.drawn(run_id)
+    for start in range(0, len(drawn), LOOKED_AT):
+        facts = store.facts(drawn[start : start + LOOKED_AT], run_id)
+        yield from (facts[key] for key in sorted(facts))
+
+
+def _rows(run: Run, decisions: tuple[Decision, ...]) -> dict[CandidateId, Row]:
     """The candidate table, in order of appearance; a text proposed twice is one row."""
     seed = content_id(run.job["seed"])
     rows = {seed: Row(seed, 0, dict(run.job["seed"]), (), "seed", 0, 0, "seed")}
