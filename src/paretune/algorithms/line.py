@@ -27,7 +27,7 @@ until then the result of the run is the initial prompt."""
 
 ODDS = 0.5
 """A validation stops when the chance that its head is better is at this or below (see `chance_to_win`)."""
-LATER = 2
+LATER = 4
 """The first look is after so many times `rungs.first` examples, since it is less forgiving."""
 
 

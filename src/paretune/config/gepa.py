@@ -95,8 +95,8 @@ class GEPAPipelineConfig(Section):
 
 
 class GEPARungsConfig(Section):
-    """When a full evaluation may stop. In lanes heads are looked at half as often, and only beating the best
-    counts.
+    """When a full evaluation may stop. In lanes the first look is after four times as many examples, and only
+    beating the best counts.
 
     It is looked at after `first` pareto examples, then after twice as many, and so on (0: never). A child is
     measured no further when, at error `level`, it can no longer be chosen, and fewer than `cells` (a share of
