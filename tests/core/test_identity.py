@@ -9,12 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paretune.core.candidate import Candidate, content_id
-from paretune.core.canonical import canonical_json, digest, stream
+from paretune.core.canonical import canonical_json, digest, digest_of_words, stream
 from paretune.core.errors import FailureKind
 from paretune.core.example import Example, Split
 from paretune.core.rollout import Answer, Failure, Identity, Rollout, RolloutKey, RolloutRequest, scores
 
 texts = st.dictionaries(st.text(), st.text(), min_size=1, max_size=5)
+
+
+@given(st.lists(st.text() | st.text(st.characters(categories=["Cs"])) | st.integers()), st.integers(1, 64))
+def test_words_have_the_digest_of_their_list(words: list[str | int], length: int) -> None:
+    assert digest_of_words(*words, length=length) == digest(list(words), length)
 
 
 @given(texts, st.randoms(use_true_random=False))
