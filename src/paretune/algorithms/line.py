@@ -150,7 +150,8 @@ class Line(Search):
         for part in self._rungs(order):
             if begun is None:
                 if not self.affords(self.undrawn(candidate, part)):
-                    await self.put_off(step, candidate)
+                    if candidate not in self.deferred:
+                        await self.put_off(step, candidate)
                     return None
                 priority = Priority.BACKGROUND if background else Priority.GATE
                 begun = self.ports.evaluate.start(self.requests(candidate, part), priority)
