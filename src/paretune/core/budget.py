@@ -64,7 +64,7 @@ class Ledger:
     """Counts one run. Keys are fact keys; asking for the same key again is free.
 
     `drawn` holds the distinct rollouts of the run, whether paid now or known before. While it is `closed`
-    nothing can be reserved.
+    nothing can be reserved: money or tokens have ended the search, and what is under way is given up.
     """
 
     limits: Limits = Limits()
@@ -75,6 +75,7 @@ class Ledger:
     _reserved_usd: dict[str, float] = field(default_factory=dict)
     _reserved_tokens: dict[str, tuple[str, int]] = field(default_factory=dict)
     _most: dict[str, tuple[float, int]] = field(default_factory=dict)
+    _refused: set[str] = field(default_factory=set)
     _waiting: list[Callable[[], None]] = field(default_factory=list)
 
     def left(self) -> int | None:
@@ -93,6 +94,18 @@ class Ledger:
         if left is not None and len(new) > left:
             raise BudgetExceeded("rollouts", len(new), left)
         self.drawn.extend(new)
+
+    def refused(self, key: str) -> None:
+        """This rollout was drawn, but could not be paid. It keeps its place until the search has ended, for
+        which of them are refused is no consequence of the record."""
+        self._refused.add(key)
+
+    def reopen(self) -> None:
+        """After the search: what is still to be asked can be reserved again."""
+        self.closed = False
+        if self._refused:
+            self.drawn = KeySet(key for key in self.drawn if key not in self._refused)
+            self._refused = set()
 
     def reserve(self, attempt: str, usd: float, role: str = "rollout", tokens: int | None = None) -> float:
         """Hold money and tokens for one attempt; returns the money held.

@@ -12,7 +12,7 @@ from paretune.algorithms.finish import Finish
 from paretune.algorithms.gepa import Gepa, Ports
 from paretune.algorithms.trunk import Trunk
 from paretune.core import events
-from paretune.core.budget import Ledger
+from paretune.core.budget import PAID, Ledger
 from paretune.core.candidate import Candidate
 from paretune.core.errors import BudgetExceeded, Cancelled, FailureKind, Paused, RunFailed
 from paretune.core.rollout import Usage
@@ -200,6 +200,7 @@ class Runner:
             job.splits, job.surface, job.settings, ports
         )
         await search.run(job.seed)
+        ledger.reopen()
         finish = Finish(job.splits, evaluator, record, ledger)
         best = await finish.best(search.contenders(), job.settings.finalists)
         test = await finish.report(job.seed, best, job.noise_replicates)
@@ -231,7 +232,8 @@ class Runner:
         return None
 
     def _decided(self, decision: events.Decision) -> None:
-        self._live.ledger.closed = self._live.record.stop_ahead
+        if isinstance(decision, events.SearchEnded) and decision.reason in PAID:
+            self._live.ledger.closed = True  # to work that other lanes begin to pay only now
         self._live.decided(decision)
         self.watch.decision(decision)
 

@@ -11,7 +11,7 @@ from functools import partial
 from paretune.container.deadline import Deadline
 from paretune.core.budget import Ledger
 from paretune.core.canonical import digest_of_words
-from paretune.core.errors import AttemptFailed, FailureKind, Paused, RunFailed
+from paretune.core.errors import AttemptFailed, BudgetExceeded, FailureKind, Paused, RunFailed
 from paretune.core.rollout import Answer, Failure, Identity, Outcome, Rollout, RolloutRequest, Usage
 from paretune.evaluate.executors import Dispatch, Executor
 from paretune.evaluate.facts import failure_fact, kept_outcome, outcome, priced, rollout_fact
@@ -226,6 +226,8 @@ class Evaluator:
             self._remember(flight.id, end)
         else:
             flight.error = end
+            if isinstance(end, BudgetExceeded):
+                self._ledger.refused(flight.id)
         for work in works:
             work.landed(self._queue.closed)
 
