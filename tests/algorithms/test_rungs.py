@@ -97,3 +97,14 @@ def test_where_finalists_meet_a_child_is_stopped_only_if_it_can_be_none_of_them(
             rival = next(a for a in admitted if a.candidate == decision.rival)
             assert rival.mean == means[1]
     assert rungs > 3
+
+
+@pytest.mark.parametrize("cells", [0.0, 0.3, 1.0])
+def test_who_will_have_no_cells_is_stopped_whatever_share_of_them_would_be_enough(cells: float) -> None:
+    case = CASES["rungs"](1)
+    told = replace(case.settings, rungs=replace(case.settings.rungs, level=0.5, cells=cells))
+    run = asyncio.run(carry(replace(case, settings=told)))
+    rungs = [d for d in read(run.store, run.run_id).decisions if isinstance(d, events.RungEnded)]
+    enough = cells * len(case.splits.pareto)
+    assert any(d.stopped for d in rungs)
+    assert all(d.stopped == (d.chance <= 0.5 and (d.cells == 0 or d.cells < enough)) for d in rungs)

@@ -266,11 +266,13 @@ def test_nothing_is_left_out_where_that_is_switched_off() -> None:
 # -- validations in rungs -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", [3, 4])
-def test_a_validation_stops_where_its_head_loses_and_only_who_was_measured_in_full_counts(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "cells"), [(3, 0.03), (4, 0.0)])
+def test_a_validation_stops_where_its_head_loses_and_only_who_was_measured_in_full_counts(
+    seed: int, cells: float
+) -> None:
     case = _idle(seed)
     pipeline = replace(case.settings.pipeline, panel=16)
-    settings = replace(case.settings, rungs=Rungs(first=1), pipeline=pipeline)
+    settings = replace(case.settings, rungs=Rungs(first=1, cells=cells), pipeline=pipeline)
     case = replace(case, splits=case.book.splits(reflect=24, pareto=24), settings=settings)
     view = _read(asyncio.run(carry(case)))
     rungs = [d for d in view.decisions if isinstance(d, events.RungEnded)]

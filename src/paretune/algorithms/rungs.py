@@ -37,6 +37,13 @@ class Standing:
     chance: float
     cells: int
 
+    def hopeless(self, level: float, enough: float) -> bool:
+        """Neither is it still believable at `level` that it wins, nor will `enough` cells be its own.
+
+        Who will have no cell of its own has never enough of them.
+        """
+        return self.chance <= level and (not self.cells or self.cells < enough)
+
 
 @dataclass(frozen=True, slots=True)
 class Contest:

@@ -347,7 +347,7 @@ class Search:
     ) -> bool:
         """After a rung, on record: whether the candidate can neither beat its rival nor win cells that
         matter."""
-        settings, measured = self.settings.rungs, len(outcomes)
+        measured, enough = len(outcomes), self.settings.rungs.cells * len(self.splits.pareto)
         now = contest.standing(measured, scores(list(outcomes.values())), level)
         decision = events.RungEnded(
             step=step,
@@ -357,7 +357,7 @@ class Search:
             wanted=len(contest.order),
             chance=now.chance,
             cells=now.cells,
-            stopped=now.chance <= level and now.cells < settings.cells * len(self.splits.pareto),
+            stopped=now.hopeless(level, enough),
         )
         made = await self.ports.record.step(f"{step}/rung/{candidate.id}/{measured}", lambda: decision)
         return made.stopped

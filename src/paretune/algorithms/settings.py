@@ -48,7 +48,7 @@ class Rungs:
     """A full evaluation is looked at after `first` examples, then after twice as many (0: only at the end).
 
     It is stopped when, at error `level`, the child can no longer be chosen, and fewer than `cells` (a share
-    of the pareto examples) will be its own.
+    of the pareto examples), or none, will be its own.
     """
 
     first: int = 16

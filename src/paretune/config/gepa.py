@@ -100,7 +100,7 @@ class GEPARungsConfig(Section):
 
     It is looked at after `first` pareto examples, then after twice as many, and so on (0: never). A child is
     measured no further when, at error `level`, it can no longer be chosen, and fewer than `cells` (a share of
-    the pareto examples) will be its own.
+    the pareto examples), or none, will be its own.
     """
 
     first: int = Field(16, ge=0)
