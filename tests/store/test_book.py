@@ -2,6 +2,8 @@
 
 import asyncio
 import threading
+import traceback
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -88,6 +90,26 @@ async def test_everybody_in_a_failing_group_is_told() -> None:
         with pytest.raises(StoreError, match="no space"):
             await waiting
     await book.close()
+
+
+async def test_each_caller_is_told_by_an_error_of_its_own_without_the_frames_of_others() -> None:
+    store = FullDisk()
+    book = book_of(store)
+    store.full = True
+    told = [await _told(lambda: book.draw(["r_1"])), *[await _told(book.flush) for _ in range(3)]]
+    assert len(set(map(id, told))) == len(told)
+    assert {(type(error), str(error)) for error in told} == {(StoreError, "no space left")}
+    assert {len(traceback.extract_tb(error.__traceback__)) for error in told[1:]} == {2}
+    assert len({id(error.__cause__) for error in told}) == 1
+    await book.close()
+
+
+async def _told(call: Callable[[], Awaitable[None]]) -> StoreError:
+    try:
+        await call()
+    except StoreError as error:
+        return error
+    raise AssertionError("nothing was said")
 
 
 async def test_a_lookup_does_not_wait_for_a_commit() -> None:

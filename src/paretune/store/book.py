@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import itertools
 import uuid
 from collections.abc import Callable, Iterable
@@ -24,6 +25,7 @@ from paretune.store.base import (
     StatusSet,
     Store,
     StoredDecision,
+    StoreError,
     Write,
 )
 
@@ -73,7 +75,7 @@ class RunBook:
         no record may have a gap.
         """
         if self._broken is not None:
-            raise self._broken
+            raise _again(self._broken)
         durable: Durable = asyncio.get_running_loop().create_future()
         self._waiting.append(durable)
         self._pending.extend(writes)
@@ -86,7 +88,7 @@ class RunBook:
         if self._writer is not None:
             await asyncio.wait({self._writer})
         if self._broken is not None:
-            raise self._broken
+            raise _again(self._broken)
 
     async def _commit_groups(self) -> None:
         loop = asyncio.get_running_loop()
@@ -106,7 +108,7 @@ class RunBook:
         self._broken = error
         for durable in (*group, *self._waiting):
             if not durable.done():
-                durable.set_exception(error)
+                durable.set_exception(_again(error))
                 durable.exception()  # looked at here, raised by whoever waits
         self._pending, self._waiting = [], []
 
@@ -192,3 +194,14 @@ class RunBook:
             await asyncio.gather(self._writer, return_exceptions=True)
         self._writing.shutdown(wait=True)
         self._reading.shutdown(wait=True)
+
+
+def _again(error: Exception) -> Exception:
+    """The error for one more caller, who raises it from a place of its own: a single one would be raised by
+    all of them, and hold on to the frames of each."""
+    try:
+        again = copy.copy(error)
+    except TypeError:  # its arguments are not those that it is made from
+        again = StoreError(f"{type(error).__name__}: {error}")
+    again.__cause__ = error
+    return again
