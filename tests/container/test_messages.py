@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -84,7 +85,9 @@ def test_a_request_that_must_not_go_out_is_refused(changed: dict[str, Any]) -> N
 @pytest.mark.parametrize("call", [SEED, ROW, replace(SEED, messages=(), policy={})])
 def test_the_strict_model_of_the_public_package_accepts_the_request(call: RolloutCall) -> None:
     models = pytest.importorskip("synth_containers.http_models")
-    models.RolloutRequestModel.model_validate(json.loads(json.dumps(build_request(call))))
+    sent = json.loads(json.dumps(build_request(call)))
+    read = models.RolloutRequestModel.model_validate(sent)
+    assert read.model_dump(mode="json", exclude_unset=True) == sent
 
 
 @pytest.mark.parametrize(
@@ -181,5 +184,6 @@ def test_any_json_is_an_answer_that_can_be_stored_or_a_typed_failure(body: Any) 
         answer = read_answer(body, "ro_1")
     except AttemptFailed:
         return
-    json.dumps(answer.trace, allow_nan=False).encode()
-    answer.feedback.encode()
+    assert json.loads(json.dumps(answer.trace, allow_nan=False)) == answer.trace
+    assert answer.feedback.encode().decode() == answer.feedback
+    assert math.isfinite(answer.reward)

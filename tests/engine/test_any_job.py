@@ -131,6 +131,7 @@ def _holds(name: str, folder: Path) -> None:
     job, store = case.job(prices=Prices(0.004, 0.01), **more), JournalStore()
     run_id = begin(store, job, case.proposer())
     if not _carried(job, case, executor, store, run_id):
+        assert (check_record(store, run_id), store.run(run_id).status) == ([], "failed")
         return
     view = read(store, run_id)
     caps = case.limits

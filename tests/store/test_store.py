@@ -16,6 +16,7 @@ from paretune.store import (
     AttemptEnded,
     Draw,
     Fact,
+    MemoryStore,
     Run,
     StatusSet,
     Store,
@@ -362,9 +363,16 @@ def test_threads_share_a_store(store: Store) -> None:
     assert [len(store.drawn(run)) for run in runs] == [10] * 4
 
 
-def test_closing_twice_is_fine(store: Store) -> None:
+def test_a_store_may_be_closed_twice_and_only_one_in_memory_goes_on(store: Store) -> None:
+    run = new_run(store)
     store.close()
     store.close()
+
+    if isinstance(store, MemoryStore):
+        assert store.run(run).id == run
+    else:
+        with pytest.raises(StoreError, match="closed"):
+            store.run(run)
 
 
 def test_later_run_ids_sort_later_and_are_never_the_same(store: Store) -> None:
