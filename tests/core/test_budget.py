@@ -148,3 +148,42 @@ def test_roles_are_booked_apart_and_an_unknown_price_is_counted_not_guessed() ->
     )
     assert ledger.role("verdict") == Spent()
     assert (ledger.cost_usd, ledger.tokens) == (1.75, 164)
+
+
+@given(st.integers(0, 12), batches, st.sets(st.sampled_from("abcdefgh")), st.sets(st.sampled_from("abcdefgh")))
+def test_rollouts_that_could_not_be_paid_keep_their_place_until_the_search_is_over(
+    cap: int, asked: list[list[str]], unpaid: set[str], again: set[str]
+) -> None:
+    ledger = Ledger(Limits(rollouts=cap))
+    for keys in asked:
+        with contextlib.suppress(BudgetExceeded):
+            ledger.draw(keys)
+    drawn = set(ledger.drawn)
+    for key in unpaid & drawn:
+        ledger.refused(key)
+    assert (set(ledger.drawn), ledger.left()) == (drawn, cap - len(drawn))
+    ledger.reopen()
+    paid = drawn - unpaid
+    assert (set(ledger.drawn), ledger.left()) == (paid, cap - len(paid))
+    assert ledger.affords(again) == (len(paid | again) <= cap)
+    if ledger.affords(again):
+        ledger.draw(again)
+        ledger.reopen()  # what was refused before is forgotten: nothing is given back twice
+        assert set(ledger.drawn) == paid | again
+
+
+def test_while_it_is_closed_a_ledger_reserves_nothing_and_nobody_waits_for_that() -> None:
+    ledger = Ledger(Limits(cost_usd=1.0, tokens=100, rollouts=3))
+    ledger.reserve("out", 0.25, tokens=90)
+    assert ledger.must_wait("rollout", 50)
+    ledger.closed = True
+    assert not ledger.must_wait("rollout", 50)
+    assert not ledger.free(0.0)
+    for role in ("rollout", "proposal"):
+        with pytest.raises(BudgetExceeded, match="cost_usd"):
+            ledger.reserve("more", 0.0, role)
+    ledger.draw(["a"])
+    ledger.settle("out", "rollout", Usage(10, 0, 0.2))
+    ledger.reopen()
+    assert ledger.reserve("more", 0.25) == 0.25
+    assert (ledger.cost_usd, ledger.left()) == (0.2, 2)
