@@ -41,7 +41,9 @@ def test_a_notebook_shows_of_each_example_whoever_was_asked_for_anything_first(
     for line in lines.values():
         found = line | found
     assert notes.besides(["e1"]) == tuple(found[e.id] for e in SHOWN if e.id in found and e.id != "e1")
-    assert {(e.example, e.input) for e in notes.texts()} == {(e.example, e.input) for e in found.values()}
+    for e in SHOWN:
+        said = {found[e.id].input, found[e.id].expected} if e.id in found else set()
+        assert notes.texts().said_by([e.id]) == said
 
 
 @given(st.lists(st.lists(st.none() | st.floats(-1, 1), min_size=3, max_size=3), min_size=1, max_size=3))

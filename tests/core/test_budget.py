@@ -150,7 +150,9 @@ def test_roles_are_booked_apart_and_an_unknown_price_is_counted_not_guessed() ->
     assert (ledger.cost_usd, ledger.tokens) == (1.75, 164)
 
 
-@given(st.integers(0, 12), batches, st.sets(st.sampled_from("abcdefgh")), st.sets(st.sampled_from("abcdefgh")))
+@given(
+    st.integers(0, 12), batches, st.sets(st.sampled_from("abcdefgh")), st.sets(st.sampled_from("abcdefgh"))
+)
 def test_rollouts_that_could_not_be_paid_keep_their_place_until_the_search_is_over(
     cap: int, asked: list[list[str]], unpaid: set[str], again: set[str]
 ) -> None:

@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paretune.core.candidate import Candidate, content_id
 from paretune.core.rollout import Usage
 from paretune.propose.base import Evidence, Packet, Proposal, Surface, Tried
+from paretune.propose.copies import IndexedTexts, TrainingTexts
 from paretune.propose.diff import by_component, pieces, unified, words
 from paretune.propose.guards import Reason, Rejected, check, placeholders
 
@@ -197,6 +198,66 @@ def test_copies_are_exactly_what_a_plain_search_finds(new: str, old: str) -> Non
 
     if new.strip():
         assert passes(new, training=[one(old)]) is not holds_run()
+
+
+def plainly_copied(new: str, allowed: str, examples: Sequence[set[str]]) -> set[str]:
+    """All runs that are copies, by the definition: eight words, or else fifty characters."""
+    different = {frozenset(own) for own in examples}
+    for length, between in ((8, " "), (50, "")):
+
+        def runs(text: str, length: int = length, between: str = between) -> set[tuple[str, ...]]:
+            words = text.casefold().split()
+            read = words if between else " ".join(words)
+            return {tuple(read[i : i + length]) for i in range(len(read) - length + 1)}
+
+        held = [set[tuple[str, ...]]().union(*map(runs, own)) for own in different]
+        common = len(different) / 2 if len(different) >= 4 else len(different)
+        fresh = runs(new) - runs(allowed)
+        if found := {between.join(run) for run in fresh if 0 < sum(run in own for own in held) <= common}:
+            return found
+    return set()
+
+
+PIECES = ["abc " * 20, "The frame of them all is a list of labels to choose from. ", "ab" * 40, *"xyz"]
+pieces_of_text = st.lists(word | st.sampled_from(PIECES), max_size=12).map(" ".join)
+added = st.tuples(st.sampled_from("abcdef"), pieces_of_text, pieces_of_text)
+
+
+@settings(max_examples=300)
+@given(st.lists(added | st.tuples(pieces_of_text, pieces_of_text), max_size=12), st.data())
+def test_texts_that_are_indexed_once_are_judged_as_if_all_were_read_again(
+    moves: list[tuple[str, ...]], data: st.DataObject
+) -> None:
+    index, examples = IndexedTexts(), dict[str, set[str]]()
+    for example, *rest in moves:
+        if len(rest) == 2:  # else it is a question: new text and allowed one
+            examples.setdefault(example, set()).update(rest)
+            index.add(example, *rest)
+            continue
+        said = [text for own in examples.values() for text in own]
+        new = example + data.draw(st.sampled_from(["", *said]))[data.draw(st.integers(0, 9)) :]
+        plain = TrainingTexts([one(t, e) for e, own in examples.items() for t in own])
+        found = index.copied([new], rest)
+        assert found == plain.copied([new], rest)
+        copies = plainly_copied(new, rest[0], list(examples.values()))
+        assert (found in copies) if copies else (found is None)
+
+
+def test_a_question_to_indexed_texts_reads_none_of_those_that_have_nothing_of_it() -> None:
+    class Text(str):
+        __slots__ = ()
+        read = 0
+
+        def casefold(self) -> str:
+            Text.read += 1
+            return str.casefold(self)
+
+    index = IndexedTexts(one(Text(f"question {n} " + f"of word {n} " * 50), str(n)) for n in range(1_000))
+    Text.read = 0
+    assert index.copied(["Some rules about this. " * 200], ["Some rules"]) is None
+    assert Text.read == 0
+    assert index.copied(["So: of word 7 of word 7 of word 7!"], ["So"]) == "of word 7 of word 7 of word"
+    assert Text.read <= 2
 
 
 def test_the_copy_guard_is_quick_on_long_and_dull_texts() -> None:

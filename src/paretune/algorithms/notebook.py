@@ -10,6 +10,7 @@ from paretune.core.candidate import Candidate, CandidateId, content_id
 from paretune.core.example import Example, ExampleId
 from paretune.core.rollout import Outcome, Rollout
 from paretune.propose.base import Evidence, Tried
+from paretune.propose.copies import IndexedTexts, TrainingTexts
 
 TOLD = 16
 """So many proposals that were turned down are kept with their texts for each parent, the newest ones."""
@@ -26,7 +27,7 @@ class Notebook:
     _visible: frozenset[ExampleId] = field(init=False)
     _places: dict[CandidateId, int] = field(default_factory=dict)
     _firsts: dict[ExampleId, tuple[int, Evidence]] = field(default_factory=dict)
-    _texts: dict[tuple[ExampleId, str, str], Evidence] = field(default_factory=dict)
+    _texts: IndexedTexts = field(default_factory=IndexedTexts)
 
     def __post_init__(self) -> None:
         self._visible = frozenset(example.id for example in self.reflect)
@@ -43,11 +44,7 @@ class Notebook:
             first = self._firsts.get(example)
             if first is None or place < first[0]:
                 self._firsts[example] = place, self._evidence(rollout)
-            texts = (example, answer.input, answer.expected)
-            if texts not in self._texts:
-                self._texts[texts] = Evidence(
-                    example, 0.0, False, input=answer.input, expected=answer.expected
-                )
+            self._texts.add(example, answer.input, answer.expected)
         return {rollout.example: rollout.reward for rollout in seen}
 
     def evidence(self, outcomes: Sequence[Outcome]) -> tuple[Evidence, ...]:
@@ -63,9 +60,9 @@ class Notebook:
             self._firsts[e.id][1] for e in self.reflect if e.id in self._firsts and e.id not in shown
         )
 
-    def texts(self) -> list[Evidence]:
-        """Every input and expected answer that was noted, once, for the guard against copies."""
-        return list(self._texts.values())
+    def texts(self) -> TrainingTexts:
+        """Every input and expected answer that was noted, for the guard against copies."""
+        return self._texts
 
     def _evidence(self, rollout: Rollout) -> Evidence:
         answer = rollout.answer

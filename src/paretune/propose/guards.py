@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 
 from paretune.core.candidate import CandidateId, content_id
@@ -13,12 +12,7 @@ from paretune.core.canonical import JsonValue
 from paretune.core.errors import ParetuneError
 from paretune.core.rollout import Usage
 from paretune.propose.base import Evidence, Packet, Proposal
-
-COPIED_WORDS = 8
-COPIED_CHARACTERS = 50
-"""A run of so many words, or so many characters, is a copy and no coincidence."""
-
-_FRAME_AT_LEAST = 4
+from paretune.propose.copies import TrainingTexts
 
 
 class Reason(StrEnum):
@@ -68,7 +62,7 @@ def check(
     packet: Packet,
     *,
     known: Collection[CandidateId] = (),
-    training: Sequence[Evidence | str] = (),
+    training: TrainingTexts | Sequence[Evidence | str] = (),
     count: Callable[[str], int] | None = None,
 ) -> dict[str, str]:
     """The child's texts, all components in the parent's order. Raises Rejected, with the usage.
@@ -88,7 +82,8 @@ def check(
             _check_placeholders(name, child[name], packet)
         _check_new(child, packet, known)
         _check_length(child, packet.surface.max_tokens, count)
-        _check_copies([child[name] for name in changed], parent.values(), training, proposal.demonstrations)
+        texts = training if isinstance(training, TrainingTexts) else TrainingTexts(training)
+        _check_copies([child[name] for name in changed], parent.values(), texts, proposal.demonstrations)
     except Rejected as rejection:
         raise Rejected(
             rejection.reason, rejection.detail, usage=proposal.usage, transcript=proposal.transcript
@@ -205,68 +200,9 @@ def _braced(names: Iterable[str]) -> str:
 
 
 def _check_copies(
-    new: Sequence[str],
-    parent: Iterable[str],
-    training: Sequence[Evidence | str],
-    demonstrations: Collection[str],
+    new: Sequence[str], parent: Iterable[str], training: TrainingTexts, demonstrations: Collection[str]
 ) -> None:
-    """No run of a training input or expected answer, unless the parent or a demonstration has it.
-
-    Case and spaces do not count. What most training texts have in common is the task's frame (its list
-    of labels, say), which is nobody's answer.
-    """
-    shown = [e for e in training if isinstance(e, Evidence) and e.example in demonstrations]
-    allowed = [*parent, *(text for e in shown for text in (e.input, e.expected))]
-    secret = _by_example(training)
-    for view, length in ((_words, COPIED_WORDS), (_characters, COPIED_CHARACTERS)):
-        fresh = _runs(map(view, new), length) - _runs(map(view, allowed), length)
-        if not fresh:
-            continue
-        copied = _copied(fresh, [[view(text) for text in texts] for texts in secret], length)
-        if copied:
-            quote = "".join(copied) if view is _characters else " ".join(copied)
-            raise Rejected(Reason.COPIED_TRAINING_TEXT, f"a training example says {quote!r} too")
-
-
-def _by_example(training: Iterable[Evidence | str]) -> list[set[str]]:
-    """The texts of each example once, however often it was rolled out."""
-    texts: dict[str, set[str]] = {}
-    for e in training:
-        own = {e} if isinstance(e, str) else {e.input, e.expected}
-        texts.setdefault(e if isinstance(e, str) else e.example, set()).update(own)
-    return [set(own) for own in dict.fromkeys(map(frozenset, texts.values()))]
-
-
-_Run = tuple[str, ...] | str
-
-
-def _words(text: str) -> _Run:
-    return tuple(text.casefold().split())
-
-
-def _characters(text: str) -> _Run:
-    return " ".join(text.casefold().split())
-
-
-def _runs(texts: Iterable[_Run], length: int) -> set[_Run]:
-    return {text[i : i + length] for text in texts for i in range(len(text) - length + 1)}
-
-
-def _copied(fresh: set[_Run], examples: list[list[_Run]], length: int) -> _Run | None:
-    """A run of `fresh` that an example has, and not so many that it is no example's own."""
-    halves = _runs(fresh, length // 2)
-    holders: Counter[_Run] = Counter()
-    for texts in examples:
-        holders.update({run for text in texts for run in _shared(text, fresh, halves, length)})
-    most = len(examples) / 2 if len(examples) >= _FRAME_AT_LEAST else math.inf
-    return min((run for run, count in holders.items() if count <= most), default=None)
-
-
-def _shared(text: _Run, fresh: set[_Run], halves: set[_Run], length: int) -> Iterator[_Run]:
-    """The runs of `fresh` within a text. Every run holds a half that starts at a multiple of a half."""
-    half = length // 2
-    for anchor in range(0, len(text) - half + 1, half):
-        if text[anchor : anchor + half] in halves:
-            for start in range(max(0, anchor + half - length), anchor + 1):
-                if text[start : start + length] in fresh:
-                    yield text[start : start + length]
+    """No run of a training input or expected answer, unless the parent or a demonstration has it."""
+    copy = training.copied(new, [*parent, *training.said_by(demonstrations)])
+    if copy:
+        raise Rejected(Reason.COPIED_TRAINING_TEXT, f"a training example says {copy!r} too")
