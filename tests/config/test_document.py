@@ -35,7 +35,7 @@ from paretune.config import (
     TerminationConfig,
 )
 from paretune.config.base import Section
-from paretune.config.environment import reference, resolve_key
+from paretune.config.environment import reference, refuse_references, resolve_key
 from paretune.config.gepa import FLAT
 from paretune.core.errors import Misconfigured, NotAvailable
 from paretune.engine.prepare import (
@@ -323,6 +323,22 @@ def test_keys_come_from_the_environment_and_go_nowhere() -> None:
     plain["prompt_learning"][field] = "s3cret"
     assert "s3cret" not in json.dumps(public_document(PromptLearningConfig.from_mapping(plain)))
     assert reference("s3cret") != "s3cret"
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"index": "$INDEX_PASSPHRASE"}, "env_config.index"),
+        ({"stores": [{"place": "a"}, {"place": "${PLACE} "}]}, r"env_config.stores\[1\].place"),
+    ],
+)
+def test_references_are_refused_where_nothing_is_looked_up(settings: dict[str, Any], field: str) -> None:
+    with pytest.raises(Misconfigured, match=rf"{field}: \$.* where the task runs"):
+        refuse_references("env_config", settings)
+
+
+def test_texts_with_a_dollar_are_no_references() -> None:
+    refuse_references("env_config", {"$a": "costs $5", "b": ["$5", "$", "$A/b", "$$", None, 3, "a $NAME"]})
 
 
 # -- there and back ----------------------------------------------------------------------------------

@@ -122,6 +122,7 @@ def test_forecast_pays_nothing(finished: tuple[Path, str]) -> None:
         ("budget = 300 -> budget = 30", "rollout.budget"),
         ('algorithm = "gepa" -> algorithm = "mipro"', "not available yet"),
         ("end = 40 -> end = 70", "share the examples 60"),
+        ('algorithm -> env_config = {db = "$DB"}\nalgorithm', "env_config.db: $DB is not looked up"),
     ],
 )
 def test_bad_input_is_exit_code_2_and_names_the_field(

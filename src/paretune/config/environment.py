@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
+from paretune.core.canonical import JsonValue
 from paretune.core.errors import Misconfigured
 
 WITHHELD = "(given, not written)"
@@ -27,6 +29,29 @@ def resolve_key(value: str | None, field: str, environment: Mapping[str, str], f
     if not environment.get(name):
         raise Misconfigured(field, f"the environment variable {name} is not set")
     return environment[name]
+
+
+_REFERENCE = re.compile(r"\$(?:\{(\w+)\}|([A-Za-z_]\w*))")
+
+
+def refuse_references(field: str, value: JsonValue) -> None:
+    """Raises Misconfigured if a text anywhere in `value` is a `$NAME`: it would stay one.
+
+    For settings that are written to the record and sent with each rollout, where nothing secret belongs.
+    """
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            refuse_references(f"{field}.{key}", inner)
+    elif isinstance(value, list | tuple):
+        for place, inner in enumerate(value):
+            refuse_references(f"{field}[{place}]", inner)
+    elif isinstance(value, str) and (found := _REFERENCE.fullmatch(value.strip())):
+        name = found[1] or found[2]
+        raise Misconfigured(
+            field,
+            f"{value.strip()} is not looked up here, for this goes on record and out with each rollout; set "
+            f"{name} where the task runs, and write its value here only if it is no secret",
+        )
 
 
 def reference(value: str | None) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 from paretune.algorithms.settings import GepaSettings, Pipeline, Rungs, Staleness
 from paretune.algorithms.stops import kept_rollouts
 from paretune.config import GEPAConfig, PromptLearningConfig
-from paretune.config.environment import reference
+from paretune.config.environment import reference, refuse_references
 from paretune.config.gepa import GEPAPipelineConfig
 from paretune.container.client import ContainerClient
 from paretune.container.messages import Message, refuse_credentials
@@ -76,6 +76,7 @@ async def prepare(
     policy = public_policy(config)
     refuse_credentials("policy", policy)
     refuse_credentials("env_config", env_config(config))
+    refuse_references("env_config", env_config(config))
     identity = Identity(
         task=config.task_app_id or info.task_id or config.task_app_url,
         evaluator=info.version + fresh,
@@ -211,8 +212,7 @@ def settings_of(gepa: GEPAConfig, target: float | None, *, capped: bool = False)
 def fitted_settings(config: PromptLearningConfig, splits: Splits) -> GepaSettings:
     """A minibatch that nobody asked for is smaller where the budget would not hold `LEAST_STEPS` steps."""
     limits = limits_of(config)
-    capped = limits != Limits()
-    settings = settings_of(config.gepa, config.termination_config.target_reward, capped=capped)
+    settings = settings_of(config.gepa, config.termination_config.target_reward, capped=limits != Limits())
     budget = limits.rollouts
     if "minibatch_size" in config.gepa.rollout.model_fields_set or budget is None:
         return settings
