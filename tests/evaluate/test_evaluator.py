@@ -143,6 +143,17 @@ async def test_money_that_does_not_fit_frees_the_slot_and_the_others_come_home()
         assert it.ledger.cost_usd == pytest.approx(0.003)
 
 
+async def test_rollouts_that_money_did_not_hold_are_drawn_until_the_search_is_over() -> None:
+    limits = Limits(rollouts=8, cost_usd=0.0035)
+    async with room(limits=limits, queue=QueueSettings(2), price=0.001) as it:
+        with pytest.raises(BudgetExceeded, match="cost_usd"):
+            await it.clock.carry(it.evaluator.evaluate(requests(*range(8))))
+        assert it.ledger.left() == 0
+        it.ledger.reopen()
+        assert it.ledger.left() == 5
+        assert sorted(it.store.drawn(RUN)) == sorted(it.ledger.drawn)
+
+
 # -- facts -------------------------------------------------------------------------------------------
 
 
