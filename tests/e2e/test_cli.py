@@ -156,3 +156,25 @@ def test_a_wrong_key_stops_the_run_and_says_so(finished: tuple[Path, str], tmp_p
     assert done.returncode == 1
     assert "unauthorised" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_run_that_its_cap_kept_from_its_end_goes_on_under_a_larger_one(
+    finished: tuple[Path, str], tmp_path: Path
+) -> None:
+    capped = 'proposer_type = "operators"\n[prompt_learning.termination_config]\nmax_policy_tokens = 1200\n'
+    (tmp_path / "job.toml").write_text(f"{SEEDS_JOB}\n[prompt_learning.gepa]\n{capped}")
+
+    def called(*arguments: str, code: int) -> str:
+        done = paretune(*arguments, cwd=tmp_path, TASK_APP_URL=finished[1])
+        assert done.returncode == code, done.stderr
+        return done.stdout if not code else done.stderr
+
+    assert "the budget ended before the closing evaluation" in called("run", "job.toml", code=1)
+    told = called("resume", "last", "--max-policy-tokens", "100", code=2)
+    assert "--max-policy-tokens: 100 is below what run_" in told
+    said = json.loads(called("resume", "last", "--max-policy-tokens", "99999", "--json", code=0))
+    assert said["result"]["status"] == "succeeded"
+    assert said["usage"]["by_role"]["rollout"]["prompt_tokens"] > 1200
+    kept = json.loads(next(tmp_path.rglob("config.json")).read_text())["limits"]
+    assert (kept["rollout_tokens"], kept["rollouts"]) == (99999, 300)
+    assert "has succeeded" in called("resume", "--max-seconds", "9", code=2)

@@ -307,6 +307,21 @@ def test_a_wish_stays_until_a_status_clears_it(store: Store) -> None:
     assert (now.status, now.status_detail, now.wish) == ("paused", "asked to", "")
 
 
+def test_new_limits_stand_in_the_job_and_leave_the_rest_of_the_run(store: Store) -> None:
+    first = Run("run_1", "a", "t", {"limits": {"tokens": None, "rollouts": 9}, "seed": {"text": "\ud83d"}})
+    store.create_run(first)
+    new_run(store, "run_2")
+    store.wish("run_1", "pause")
+    store.set_limits("run_1", {"tokens": 5, "rollouts": 9})
+
+    now = store.run("run_1")
+    assert now.job == {**first.job, "limits": {"tokens": 5, "rollouts": 9}}
+    assert (now.name, now.created_at, now.status, now.wish) == ("a", "t", "queued", "pause")
+    assert "limits" not in store.run("run_2").job
+    with pytest.raises(UnknownRun):
+        store.set_limits("run_3", {})
+
+
 def test_forgotten_failures_leave_everything_else(store: Store) -> None:
     run, other = new_run(store), new_run(store, "run_2")
     own = [Fact(key, "failure", {}, scope=run) for key in ("f1", "f2")]

@@ -11,7 +11,18 @@ from typing import Annotated
 import typer
 
 from paretune.cli.console import as_json, one_line, say
-from paretune.cli.options import JobFile, Json, RunId, StorePath, TaskUrl
+from paretune.cli.options import (
+    JobFile,
+    Json,
+    MaxCost,
+    MaxPolicyTokens,
+    MaxProposerTokens,
+    MaxSeconds,
+    MaxTokens,
+    RunId,
+    StorePath,
+    TaskUrl,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -83,25 +94,36 @@ def run(
 
 @app.command()
 def resume(
-    run_id: RunId = "last", task_url: TaskUrl = None, store: StorePath = None, json: Json = False
+    run_id: RunId = "last",
+    task_url: TaskUrl = None,
+    max_cost_usd: MaxCost = None,
+    max_total_tokens: MaxTokens = None,
+    max_policy_tokens: MaxPolicyTokens = None,
+    max_proposer_tokens: MaxProposerTokens = None,
+    max_seconds: MaxSeconds = None,
+    store: StorePath = None,
+    json: Json = False,
 ) -> None:
-    """Carry on a run that was paused, killed or failed."""
+    """Carry on a run that was paused, killed or failed; under larger caps where they are given."""
+    from paretune.cli.caps import Caps
     from paretune.cli.jobs import go_on
     from paretune.cli.runs import find
     from paretune.cli.session import Workspace
     from paretune.cli.show import as_data, show
     from paretune.views.run_view import read
 
+    caps = Caps(max_cost_usd, max_total_tokens, max_policy_tokens, max_proposer_tokens, max_seconds)
     with Workspace.open(store) as workspace:
         found = find(workspace.store, run_id)
         if found.status in ("succeeded", "cancelled"):
+            caps.refuse_for(found)
             view = read(workspace.store, found.id)
         elif found.job["source"]["kind"] == "demo":
             from paretune.cli.demo import resume_demo
 
-            view = resume_demo(found, workspace, quiet=json)
+            view = resume_demo(found, workspace, caps, quiet=json)
         else:
-            view = asyncio.run(go_on(found, workspace, task_url, quiet=json))
+            view = asyncio.run(go_on(found, workspace, task_url, caps, quiet=json))
     as_json(as_data(view)) if json else show(view)
 
 

@@ -6,10 +6,11 @@ import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from paretune.cli import show
+from paretune.cli.caps import NO_CAPS, Caps, capped
 from paretune.cli.console import as_json, say
 from paretune.cli.jobs import container, new_run, proposing, refuse_other_job
 from paretune.cli.session import Workspace, drive
@@ -65,11 +66,11 @@ def run_demo(options: DemoOptions, store: Path | None, *, as_json: bool) -> None
         _tell(view, workspace, stage)
 
 
-def resume_demo(run: Run, workspace: Workspace, *, quiet: bool) -> RunView:
+def resume_demo(run: Run, workspace: Workspace, caps: Caps, *, quiet: bool) -> RunView:
     """Carry on an interrupted demo: same model, same task, same record."""
     options = DemoOptions(**run.job["source"]["options"])
     with _stage(options, quiet=quiet) as stage:
-        return asyncio.run(_run(options, stage, workspace, run, quiet=quiet))
+        return asyncio.run(_run(options, stage, workspace, run, caps, quiet=quiet))
 
 
 @contextmanager
@@ -93,7 +94,13 @@ def _stage(options: DemoOptions, *, quiet: bool) -> Iterator[Stage]:
 
 
 async def _run(
-    options: DemoOptions, stage: Stage, workspace: Workspace, earlier: Run | None, *, quiet: bool
+    options: DemoOptions,
+    stage: Stage,
+    workspace: Workspace,
+    earlier: Run | None,
+    caps: Caps = NO_CAPS,
+    *,
+    quiet: bool,
 ) -> RunView:
     async with proposing(stage.config, os.environ) as named, container(stage.config, os.environ) as client:
         proposer = NoProposer() if options.proposer == "none" else named
@@ -105,6 +112,7 @@ async def _run(
         else:
             run_id = earlier.id
             refuse_other_job(earlier, ready.job, proposer)
+            ready = replace(ready, job=capped(ready.job, earlier, workspace.store, caps))
         return await drive(workspace, run_id, ready, proposer, quiet=quiet)
 
 

@@ -6,8 +6,10 @@ import datetime
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
+from paretune.cli.caps import Caps, capped
 from paretune.cli.session import Workspace, drive
 from paretune.config import PromptLearningConfig
 from paretune.config.environment import resolve_key
@@ -100,14 +102,16 @@ async def start(config: PromptLearningConfig, workspace: Workspace, *, fresh: bo
         return await drive(workspace, run_id, ready, proposer, quiet=quiet)
 
 
-async def go_on(run: Run, workspace: Workspace, task_url: str | None, *, quiet: bool) -> RunView:
-    """An earlier run, from where its record stands. Raises Misconfigured if the task is not the same."""
+async def go_on(run: Run, workspace: Workspace, task_url: str | None, caps: Caps, *, quiet: bool) -> RunView:
+    """An earlier run, from where its record stands. Raises Misconfigured if the task is not the same, or a
+    cap below what is spent."""
     config = with_url(PromptLearningConfig.from_mapping(run.job["document"]), task_url)
     fresh = run.id if run.job["source"].get("fresh") else ""
     async with proposing(config, os.environ) as proposer, container(config, os.environ) as client:
         model = proposer_model(config, os.environ)
         ready = await prepare(config, client, fresh=fresh, proposer_model=model)
         refuse_other_job(run, ready.job, proposer)
+        ready = replace(ready, job=capped(ready.job, run, workspace.store, caps))
         return await drive(workspace, run.id, ready, proposer, quiet=quiet)
 
 

@@ -19,4 +19,17 @@ TaskUrl = Annotated[
     str | None,
     typer.Option("--task-url", envvar="TASK_APP_URL", help="Address of the task container, over the file's"),
 ]
+MaxCost = Annotated[float | None, typer.Option("--max-cost-usd", min=0, help="Cap on money from now on")]
+MaxTokens = Annotated[
+    int | None, typer.Option("--max-total-tokens", min=1, help="Cap on the tokens of all roles from now on")
+]
+MaxPolicyTokens = Annotated[
+    int | None, typer.Option("--max-policy-tokens", min=1, help="Cap on the policy's tokens from now on")
+]
+MaxProposerTokens = Annotated[
+    int | None, typer.Option("--max-proposer-tokens", min=1, help="Cap on the proposer's tokens from now on")
+]
+MaxSeconds = Annotated[
+    float | None, typer.Option("--max-seconds", min=0, help="Cap on active time from now on")
+]
 JobFile = Annotated[Path, typer.Argument(help="Job document (TOML) with a [prompt_learning] section")]

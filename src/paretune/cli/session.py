@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from paretune.cli.caps import keep
 from paretune.cli.console import note
 from paretune.cli.progress import Progress
 from paretune.core.errors import Misconfigured, NotAvailable
@@ -65,6 +66,7 @@ async def drive(
     folder = workspace.run_folder(run_id)
     rare_collections()
     with exclusive(folder, run_id), Progress(ready.job, quiet) as progress:
+        keep(workspace.store, run_id, ready.job)
         runner = Runner(workspace.store, run_id, ready.job, ready.executor, proposer, watch=progress.watch)
         with _interruptible(runner.stop):
             try:

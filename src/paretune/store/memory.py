@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 
+from paretune.core.canonical import JsonValue
 from paretune.store.base import Attempt, Fact, Run, StoredDecision, StoreError, UnknownRun, Wish, Write
 from paretune.store.rows import (
     BEGUN_FIELDS,
@@ -14,6 +15,7 @@ from paretune.store.rows import (
     attempt_from_row,
     decision_from_row,
     fact_from_row,
+    job_with_limits,
     newest_first,
     only_one,
     run_from_row,
@@ -110,6 +112,12 @@ class MemoryStore:
         with self._lock:
             run = self._of(run_id)
             run.row = (*run.row[:-1], wish)
+
+    def set_limits(self, run_id: str, limits: Mapping[str, JsonValue]) -> None:
+        with self._lock:
+            run = self._of(run_id)
+            *names, job, status, detail, wish = run.row
+            run.row = (*names, job_with_limits(job, limits), status, detail, wish)
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, TypeVar
@@ -93,6 +93,11 @@ def run_from_row(row: Row) -> Run:
     id, name, created_at, job, *rest = row
     _check_id(id)
     return Run(id, name, created_at, json.loads(job), *rest)
+
+
+def job_with_limits(job: str, limits: Mapping[str, JsonValue]) -> str:
+    """A run's job as text, with these limits."""
+    return json_text({**json.loads(job), "limits": dict(limits)})
 
 
 def _check_id(run_id: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -11,6 +11,7 @@ from threading import Lock
 from sqlalchemy import inspect
 from sqlalchemy.schema import CreateTable
 
+from paretune.core.canonical import JsonValue
 from paretune.store.base import (
     Attempt,
     AttemptBegun,
@@ -30,6 +31,7 @@ from paretune.store.rows import (
     chunks,
     decision_from_row,
     fact_from_row,
+    job_with_limits,
     newest_first,
     only_one,
     run_from_row,
@@ -191,6 +193,12 @@ class SqlStore:
         with self._write() as session:
             _require(session, run_id, self._database.row_lock)
             session.run("UPDATE runs SET wish = ? WHERE id = ?", wish, run_id)
+
+    def set_limits(self, run_id: str, limits: Mapping[str, JsonValue]) -> None:
+        with self._write() as session:
+            _require(session, run_id, self._database.row_lock)
+            ((job,),) = session.rows("SELECT job FROM runs WHERE id = ?", run_id)
+            session.run("UPDATE runs SET job = ? WHERE id = ?", job_with_limits(job, limits), run_id)
 
     def close(self) -> None:
         with self._lock:

@@ -1,0 +1,89 @@
+"""Caps that a run may be given anew when it is resumed: those that are no part of what names its job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from paretune.core.budget import Ledger, Limits
+from paretune.core.errors import Misconfigured
+from paretune.engine.job import Job
+from paretune.engine.run import restore
+from paretune.store import Run, Store
+
+LIMIT = {
+    "max_cost_usd": "cost_usd",
+    "max_total_tokens": "tokens",
+    "max_policy_tokens": "rollout_tokens",
+    "max_proposer_tokens": "proposal_tokens",
+    "max_seconds": "seconds",
+}
+"""The document's name of a cap, and the ledger's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """Under the names of `[prompt_learning.termination_config]`; None leaves a cap as it is."""
+
+    max_cost_usd: float | None = None
+    max_total_tokens: int | None = None
+    max_policy_tokens: int | None = None
+    max_proposer_tokens: int | None = None
+    max_seconds: float | None = None
+
+    @property
+    def given(self) -> dict[str, float]:
+        return {name: cap for name, cap in asdict(self).items() if cap is not None}
+
+    def refuse_for(self, run: Run) -> None:
+        """Raises Misconfigured if the run is over, and a cap was given that it has no use for."""
+        if self.given:
+            raise Misconfigured(
+                option(min(self.given)),
+                f"{run.id} has {run.status} and asks for nothing more; "
+                "a new run with a larger cap finds its results",
+            )
+
+
+NO_CAPS = Caps()
+
+
+def option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def capped(job: Job, run: Run, store: Store, caps: Caps) -> Job:
+    """The job under the caps of the run's record, or those that are given instead.
+
+    Raises Misconfigured if one of these is below what is spent already.
+    """
+    limits: dict[str, Any] = dict(run.job["limits"])
+    spent = spent_by(store, run.id) if caps.given else {}
+    for name, cap in caps.given.items():
+        if cap < spent[LIMIT[name]]:
+            raise Misconfigured(
+                option(name), f"{cap:g} is below what {run.id} has spent already: {spent[LIMIT[name]]:g}"
+            )
+        limits[LIMIT[name]] = cap
+    return replace(job, limits=Limits(**limits))
+
+
+def spent_by(store: Store, run_id: str) -> Mapping[str, float]:
+    """By the ledger's names of the caps. What a killed session left open counts as lost, as it will."""
+    ledger, log = Ledger(), store.decisions(run_id)
+    restore(ledger, store.attempts(run_id))
+    return {
+        "cost_usd": ledger.cost_usd,
+        "tokens": ledger.tokens,
+        "rollout_tokens": ledger.role("rollout").tokens,
+        "proposal_tokens": ledger.role("proposal").tokens,
+        "seconds": log[-1].elapsed if log else 0.0,
+    }
+
+
+def keep(store: Store, run_id: str, job: Job) -> None:
+    """Have the job's caps on record, so that a later `resume` goes on under them."""
+    limits = asdict(job.limits)
+    if store.run(run_id).job["limits"] != limits:
+        store.set_limits(run_id, limits)
