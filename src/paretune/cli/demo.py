@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 from paretune.cli import show
 from paretune.cli.caps import NO_CAPS, Caps, capped
@@ -56,7 +55,7 @@ class Stage:
     document: str
 
 
-def run_demo(options: DemoOptions, store: Path | None, *, as_json: bool) -> None:
+def run_demo(options: DemoOptions, store: str | None, *, as_json: bool) -> None:
     """Start model and container, run GEPA, show what came of it."""
     with Workspace.open(store, new=True) as workspace, _stage(options, quiet=as_json) as stage:
         view = asyncio.run(_run(options, stage, workspace, None, quiet=as_json))

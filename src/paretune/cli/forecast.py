@@ -23,7 +23,7 @@ async def job_of(file: Path, task_url: str | None) -> Job:
         return (await prepare(config, client, proposer_model=model)).job
 
 
-def forecast_of(job: Job, store: Path | None) -> Forecast:
+def forecast_of(job: Job, store: str | None) -> Forecast:
     """By earlier runs, if there is a store; one that was named must be there."""
     if store is None and not DEFAULT_STORE.exists():
         return forecast(job)

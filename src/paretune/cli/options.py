@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 StorePath = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        "--store", help="Store file, or a folder that holds one. Default: .paretune/workspace.sqlite"
+        "--store",
+        help="Store file, a folder that holds one, or postgresql://... Default: .paretune/workspace.sqlite",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text")]

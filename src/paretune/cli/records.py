@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from paretune.cli.console import as_json, say
 from paretune.cli.runs import find
 from paretune.cli.session import Workspace
@@ -12,8 +10,8 @@ from paretune.engine.verify import check_record, replay_record
 from paretune.views.evidence import MANIFEST, check_packet
 
 
-def print_log(run_id: str, store_path: Path | None, *, json: bool) -> None:
-    with Workspace.open(store_path) as workspace:
+def print_log(run_id: str, store: str | None, *, json: bool) -> None:
+    with Workspace.open(store) as workspace:
         log = workspace.store.decisions(find(workspace.store, run_id).id)
     if json:
         as_json([{"seq": d.seq, "key": d.key, "at": d.at, **d.body} for d in log])
@@ -23,9 +21,9 @@ def print_log(run_id: str, store_path: Path | None, *, json: bool) -> None:
         say(f"{decision.seq:>4} {decision.key:<14} {decision.body['kind']:<20} {fields}")
 
 
-def verify(run_id: str, store_path: Path | None) -> None:
+def verify(run_id: str, store: str | None) -> None:
     """Says that all holds. Raises ParetuneError if anything is wrong."""
-    with Workspace.open(store_path) as workspace:
+    with Workspace.open(store) as workspace:
         run = find(workspace.store, run_id)
         problems = check_record(workspace.store, run.id)
         count = len(workspace.store.decisions(run.id))
@@ -38,9 +36,9 @@ def verify(run_id: str, store_path: Path | None) -> None:
     say(f"{run.id}: {count} decisions, chain and sums hold; {packet}")
 
 
-def replay(run_id: str, store_path: Path | None) -> None:
+def replay(run_id: str, store: str | None) -> None:
     """Raises Diverged at the first decision that comes out differently."""
-    with Workspace.open(store_path) as workspace:
+    with Workspace.open(store) as workspace:
         run = find(workspace.store, run_id)
         count = replay_record(workspace.store, run.id)
     say(f"{run.id}: {count} decisions made again from the facts, all the same")

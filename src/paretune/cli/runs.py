@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from paretune.cli.console import say
 from paretune.cli.session import Workspace
 from paretune.core.errors import Misconfigured
-from paretune.engine.lock import held
 from paretune.store import Run, Store
 from paretune.store.base import StatusSet, Wish
 
@@ -24,14 +21,14 @@ def find(store: Store, run_id: str) -> Run:
 
 def state(workspace: Workspace, run: Run) -> str:
     """The run's status; `interrupted` when it says running and nobody works on it."""
-    if run.status == "running" and not held(workspace.run_folder(run.id)):
+    if run.status == "running" and not workspace.at_work(run.id):
         return "interrupted"
     return run.status
 
 
-def wish(run_id: str, store_path: Path | None, what: Wish) -> None:
+def wish(run_id: str, store: str | None, what: Wish) -> None:
     """Leave a wish for the process that works on the run; a run nobody works on is cancelled here."""
-    with Workspace.open(store_path) as workspace:
+    with Workspace.open(store) as workspace:
         run = find(workspace.store, run_id)
         now = state(workspace, run)
         if now == "running":

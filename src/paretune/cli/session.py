@@ -14,8 +14,8 @@ from typing import Self
 from paretune.cli.caps import keep
 from paretune.cli.console import note
 from paretune.cli.progress import Progress
-from paretune.core.errors import Misconfigured, NotAvailable
-from paretune.engine.lock import exclusive
+from paretune.core.errors import Misconfigured
+from paretune.engine.lock import busy, exclusive, held
 from paretune.engine.prepare import Prepared
 from paretune.engine.run import Runner
 from paretune.propose.base import Proposer
@@ -28,20 +28,24 @@ DEFAULT_STORE = Path(".paretune") / WORKSPACE
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """A store and the readable folders beside it. As a context manager it closes the store."""
+    """A store and the readable folders beside it; those of a database are where the user works. As a context
+    manager it closes the store."""
 
     store: Store
     folder: Path
 
     @classmethod
-    def open(cls, path: Path | None, *, new: bool = False) -> Self:
-        """The store at `path` (a file, or a folder that holds one), or the one of this folder.
+    def open(cls, address: str | None, *, new: bool = False) -> Self:
+        """The store at `address` (a file, a folder that holds one, or a database), or the one of this folder.
 
-        Only with `new` is one made where there is none. Raises Misconfigured or StoreError.
+        Only with `new` is a file made where there is none. Raises Misconfigured or StoreError; neither says a
+        password.
         """
-        if path is not None and ":/" in str(path):
-            raise NotAvailable("--store with the address of a database")
-        place = path or DEFAULT_STORE
+        if address is not None and "://" in address:
+            return cls(open_store(address), DEFAULT_STORE.parent)
+        if address is not None and ":/" in address:
+            raise Misconfigured("--store", "a database's address reads postgresql://USER@HOST/NAME")
+        place = Path(address) if address else DEFAULT_STORE
         if not new and not place.exists():
             raise Misconfigured(
                 "--store", f"there is no store at {place} yet; start a run first: paretune demo"
@@ -58,6 +62,21 @@ class Workspace:
     def run_folder(self, run_id: str) -> Path:
         return self.folder / "runs" / run_id
 
+    def at_work(self, run_id: str) -> bool:
+        """True if a living process works on the run, wherever the store can tell."""
+        if held(self.run_folder(run_id)):
+            return True
+        with self.store.claim(run_id) as nobody_else:
+            return not nobody_else
+
+    @contextmanager
+    def exclusive(self, run_id: str) -> Iterator[None]:
+        """Nobody else may work on the run meanwhile. Raises Busy."""
+        with exclusive(self.run_folder(run_id), run_id), self.store.claim(run_id) as nobody_else:
+            if not nobody_else:
+                raise busy(run_id)
+            yield
+
 
 async def drive(
     workspace: Workspace, run_id: str, ready: Prepared, proposer: Proposer, *, quiet: bool = False
@@ -65,7 +84,7 @@ async def drive(
     """Carry the run to its end or its rest, then write the evidence packet. Errors pass through."""
     folder = workspace.run_folder(run_id)
     rare_collections()
-    with exclusive(folder, run_id), Progress(ready.job, quiet) as progress:
+    with workspace.exclusive(run_id), Progress(ready.job, quiet) as progress:
         keep(workspace.store, run_id, ready.job)
         runner = Runner(workspace.store, run_id, ready.job, ready.executor, proposer, watch=progress.watch)
         with _interruptible(runner.stop):

@@ -17,6 +17,10 @@ class Busy(ParetuneError):
     """Another process works on this run."""
 
 
+def busy(run_id: str) -> Busy:
+    return Busy(f"another process is working on {run_id}; pause it first, or wait")
+
+
 def held(folder: Path) -> bool:
     """True if a living process works on the run of this folder."""
     if not (folder / LOCK).is_file():
@@ -36,7 +40,7 @@ def exclusive(folder: Path, run_id: str) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout as error:
-        raise Busy(f"another process is working on {run_id}; pause it first, or wait") from error
+        raise busy(run_id) from error
     try:
         yield
     finally:

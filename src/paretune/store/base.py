@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -170,6 +171,11 @@ class Store(Protocol):
 
     def wish(self, run_id: str, wish: Wish) -> None:
         """Ask the run's process to pause or cancel; it looks every second."""
+        ...
+
+    def claim(self, run_id: str) -> AbstractContextManager[bool]:
+        """False if a process that this one shares no folder with works on the run; else no such process may
+        while the context lasts. For stores of several machines; who shares a file has the lock beside it."""
         ...
 
     def set_limits(self, run_id: str, limits: Mapping[str, JsonValue]) -> None:

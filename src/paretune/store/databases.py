@@ -8,7 +8,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,6 +29,11 @@ ADVICE = {
     sqlite3.SQLITE_CANTOPEN: "cannot be opened; check that it exists and that you may read and write there",
     sqlite3.SQLITE_PERM: "you may not read or write it; check its owner and mode",
 }
+
+
+CLAIM = "SELECT pg_try_advisory_lock(hashtextextended(?, 0))"
+PASSWORDS = ("password", "sslpassword")
+"""Names under which the query of a URL may hold one."""
 
 
 class Session:
@@ -85,6 +90,10 @@ class Database(Protocol):
 
     def writing(self) -> AbstractContextManager[Session]:
         """One transaction, durable at the end. Not for two threads at once."""
+        ...
+
+    def claim(self, name: str) -> AbstractContextManager[bool]:
+        """See `Store.claim`."""
         ...
 
     def close(self) -> None: ...
@@ -149,6 +158,9 @@ class SqliteFile:
             connection.execute("BEGIN IMMEDIATE")
             yield Session(connection)
 
+    def claim(self, name: str) -> AbstractContextManager[bool]:
+        return nullcontext(True)
+
     def close(self) -> None:
         self.engine.dispose()
         if self._writer is not None:
@@ -192,15 +204,15 @@ class Postgres:
     def __init__(self, url: str) -> None:
         try:
             parsed = make_url(url)
-            self.name = parsed.render_as_string(hide_password=True)
+            self.name = parsed.difference_update_query(PASSWORDS).render_as_string(hide_password=True)
             if parsed.drivername in ("postgres", "postgresql"):
                 parsed = parsed.set(drivername="postgresql+psycopg")
             self.engine = create_engine(parsed, pool_pre_ping=True)
             self.errors: type[Exception] = self.engine.dialect.loaded_dbapi.Error
         except ImportError as error:
             raise StoreError(f"{self.name}: needs the Python package psycopg") from error
-        except ArgumentError as error:
-            raise StoreError("the store's URL is not one of a PostgreSQL database") from error
+        except (ArgumentError, ValueError):  # which may quote a part of the password
+            raise StoreError("the store's URL is not one of a PostgreSQL database") from None
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -213,6 +225,16 @@ class Postgres:
         with closing(self.engine.raw_connection()) as connection:
             yield Session(connection, "%s")
             connection.commit()
+
+    @contextmanager
+    def claim(self, name: str) -> Iterator[bool]:
+        """On a connection of its own, which takes the claim with it when the process dies."""
+        with closing(self.engine.raw_connection()) as connection:
+            connection.detach()  # closed at the end, and not kept with the claim on it
+            session = Session(connection, "%s")
+            ((mine,),) = session.rows(CLAIM, f"paretune/{name}")
+            connection.commit()
+            yield mine
 
     def close(self) -> None:
         self.engine.dispose()

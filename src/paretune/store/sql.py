@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from pathlib import Path
 from threading import Lock
@@ -193,6 +193,13 @@ class SqlStore:
         with self._write() as session:
             _require(session, run_id, self._database.row_lock)
             session.run("UPDATE runs SET wish = ? WHERE id = ?", wish, run_id)
+
+    @contextmanager
+    def claim(self, run_id: str) -> Iterator[bool]:
+        with ExitStack() as stack:
+            with told(self._database):
+                mine = stack.enter_context(self._database.claim(run_id))
+            yield mine
 
     def set_limits(self, run_id: str, limits: Mapping[str, JsonValue]) -> None:
         with self._write() as session:
