@@ -6,7 +6,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paretune.algorithms.ablation import LEAST, LONGEST_WAIT, MOST_AT_ONCE, Ablation
+from paretune.algorithms.ablation import LEAST, LONGEST_WAIT, MOST_AT_ONCE, Ablation, without
 
 FIRST = {"system": "Be brief.\nAnswer {question}.\n", "style": "Be kind.\n"}
 WRITTEN = [f"- rule {n}\n" for n in range(12)]
@@ -78,3 +78,19 @@ def test_json_and_texts_with_few_lines_of_their_own_are_left_alone() -> None:
     assert Ablation({"rules": "{}"}).begin(0, {"rules": values}, Random(0)) is None
     short = {**FIRST, "style": FIRST["style"] + "".join(WRITTEN[: LEAST - 1])}
     assert Ablation(FIRST).begin(0, short, Random(0)) is None
+
+
+@given(
+    st.text(alphabet="ab \n\r\u2028", max_size=30), st.sets(st.sampled_from(["a", "b", "ab", "ba ", " b"]))
+)
+def test_the_lines_that_are_left_are_those_of_the_text_and_it_ends_as_it_did(
+    text: str, gone: set[str]
+) -> None:
+    left = without(text, gone)
+    assert without(text, set()) == text
+    stay = [line for line in text.splitlines() if line not in gone]
+    assert "\n".join(left.splitlines()).rstrip("\n") == "\n".join(stay).rstrip("\n")
+    if left:
+        assert (left.splitlines(keepends=True)[-1] in left.splitlines()) == (
+            text.splitlines(keepends=True)[-1] in text.splitlines()
+        )

@@ -57,7 +57,9 @@ class Ablation:
         gone = set(own[: self.size])
         self._tried.update(gone)
         self.due = None
-        return {name: _without(name, text, gone) for name, text in texts.items()}
+        return {
+            name: without(text, {line for of, line in gone if of == name}) for name, text in texts.items()
+        }
 
     def end(self, step: int, *, won: bool) -> None:
         """The attempt is over; the next one is due some steps later."""
@@ -73,15 +75,15 @@ def _lines(texts: Mapping[str, str]) -> Iterator[Line]:
             yield from ((name, line) for line in text.splitlines() if line.strip())
 
 
-def _without(name: str, text: str, gone: Collection[Line]) -> str:
-    """The text without these lines; it ends as it did."""
-    left = [line for line in text.splitlines(keepends=True) if (name, *line.splitlines()[:1]) not in gone]
-    if left and text and not text.endswith(_ENDS):
-        left[-1] = left[-1].splitlines()[0]
+def without(text: str, gone: Collection[str]) -> str:
+    """The text without these lines; it ends as it did, with the end of a line or without one."""
+    lines = text.splitlines(keepends=True)
+    left = [line for line in lines if line.splitlines()[0] not in gone]
+    if left and lines[-1].splitlines() == [lines[-1]]:  # it ends without one
+        while left and not left[-1].splitlines()[0]:
+            left.pop()
+        left[-1:] = [line.splitlines()[0] for line in left[-1:]]
     return "".join(left)
-
-
-_ENDS = ("\n", "\r")
 
 
 def _is_json(text: str) -> bool:
