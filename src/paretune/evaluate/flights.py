@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from paretune.core.rollout import Outcome, RolloutKey, RolloutRequest
 from paretune.evaluate.queue import Ticket
-from paretune.store.book import Durable
+from paretune.store.book import Commit
 
 
 class Booking(NamedTuple):
@@ -18,7 +18,7 @@ class Booking(NamedTuple):
     reservation: str
     usd: float
     attempt: str
-    durable: Durable
+    begun: Commit
 
 
 class Home(NamedTuple):
@@ -32,7 +32,8 @@ class Home(NamedTuple):
 class Flight:
     """One rollout on its way to a fact; whoever asks meanwhile waits for the same one.
 
-    `task` is what works on it just now: the lookup it shares with others, then its own attempts. `began` is
+    `task` is what works on it just now: the lookup it shares with others, then its own attempts; nobody while
+    it waits for its turn, and while its result is on its way to the disk. `began` is
     when the first call went out, `took` the seconds from then on until its result. `booking` is that of an
     attempt that has not begun yet. `counted` attempts count against the retry policy; `heard` is the queue's
     answers at the last one. `known` is its share of results that were found beside it (see `Health.share`).

@@ -17,6 +17,9 @@ from paretune.core.retry import RetryPolicy
 from paretune.core.rollout import Answer
 from paretune.evaluate.pressure import Circuit, Concurrency, pushes_back, without_address
 
+MOST_AHEAD = 512
+"""As many are told that they are among the next, or as many as may be inside, if that is more."""
+
 Closing = RunFailed | Paused
 Line = list[tuple["Priority", int, "Ticket"]]
 Sleep = Callable[[float], Awaitable[None]]
@@ -86,8 +89,9 @@ class RolloutQueue:
     * Retry-After holds everybody, up to the retry policy's `longest_wait` seconds.
     * While nobody can connect, only probes go out (`Circuit`); after `breaker` seconds of that the queue
       closes itself with RunFailed.
-    * As many as may be inside are told that they are among the next, so that they can get ready. Who is
-      served first is settled only when a slot is free.
+    * As many as may be inside are told that they are among the next, so that they can get ready; one more for
+      each that was not ready when its turn came (`look_further`), up to `MOST_AHEAD`. Who is served first is
+      settled only when a slot is free.
     * Who rests before another attempt waits here, outside of any slot: a slot is a call at the far side,
       and a sleeper would keep others from it.
 
@@ -110,7 +114,7 @@ class RolloutQueue:
         self._line: Line = []
         self._next: Line = []
         self._resting: list[tuple[float, int, Ticket]] = []
-        self._in_flight = self._waiting = self._answers = 0
+        self._in_flight = self._waiting = self._answers = self._late = 0
         self._held_until = float("-inf")
         self._alarm: asyncio.Task[None] | None = None
         self._alarm_at = float("inf")
@@ -172,6 +176,10 @@ class RolloutQueue:
         else:
             self._line_up(ticket)
         self._serve()
+
+    def look_further(self) -> None:
+        """Somebody was told that it is among the next, and was not ready when its turn came."""
+        self._late = min(self._late + 1, MOST_AHEAD)
 
     async def enter(self, ticket: Ticket, rest: float = 0.0) -> None:
         """Returns inside a slot, after `rest` seconds at least. Raises what the queue was closed with."""
@@ -257,7 +265,8 @@ class RolloutQueue:
             self._in_flight += 1
             ticket.inside, ticket.began, ticket.is_probe = True, now, self._circuit.start()
             self._call(ticket)
-        while len(self._next) < self._limit.now and _front(self._line) and self._free(now):
+        ahead = max(self._limit.now, min(self._limit.now + self._late, MOST_AHEAD))
+        while len(self._next) < ahead and _front(self._line) and self._free(now):
             place = heappop(self._line)
             heappush(self._next, place)
             soon, place[2].soon = place[2].soon, None
