@@ -37,7 +37,7 @@ class RolloutKey:
         """The content key under which the fact is stored: `r_` and 32 hexadecimal digits."""
         if not self._id:
             who = self.identity
-            cell = self.candidate, self.example, self.split.value, self.replicate
+            cell = self.candidate, self.example, self.split, self.replicate
             found = "r_" + digest_of_words(*cell, who.task, who.evaluator, who.policy, length=32)
             object.__setattr__(self, "_id", found)
         return self._id
@@ -78,8 +78,7 @@ class Answer:
 
     `reward` is finite, higher is better; `objectives` are named rewards (`reward` itself not repeated).
     `input`, `output` and `expected` are what the task let us see, as text; empty when it did not.
-    `trace` is JSON for the proposer and for people. `seconds` is the time the call took, or for one that is
-    read from a fact, the fact's; an observation, with no part in what is equal.
+    `trace` is JSON for the proposer and for people.
     """
 
     reward: float
@@ -90,7 +89,6 @@ class Answer:
     expected: str = ""
     trace: JsonValue = None
     usage: Usage = Usage()
-    seconds: float = field(default=0.0, compare=False)
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.reward):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -145,7 +144,6 @@ class FunctionExecutor:
 
     async def _one(self, dispatch: Dispatch) -> Answer | AttemptFailed:
         request = dispatch.request
-        began = time.monotonic()
         try:
             if inspect.iscoroutinefunction(self.score):
                 value = await self.score(request.candidate.components, request.example.data)
@@ -153,7 +151,7 @@ class FunctionExecutor:
                 value = await self._in_thread(request.candidate.components, request.example.data)
             if isinstance(value, Awaitable):
                 value = await value
-            return replace(as_answer(value), seconds=time.monotonic() - began)
+            return as_answer(value)
         except AttemptFailed as error:
             return error
         except Exception as error:  # noqa: BLE001 - user code may raise anything; it becomes a typed failure

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from paretune.core.canonical import JsonValue, canonical_json
+from paretune.core.canonical import JsonValue, Written, canonical_json
 from paretune.store.base import (
     Attempt,
     AttemptBegun,
@@ -41,7 +41,7 @@ def json_text(value: JsonValue) -> str:
     Raises StoreError on what JSON cannot say.
     """
     try:
-        text = canonical_json(value)
+        text = value.text if type(value) is Written else canonical_json(value)
     except (TypeError, ValueError) as error:
         raise StoreError(f"a record's body is not JSON: {error}") from error
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
