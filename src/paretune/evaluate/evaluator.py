@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import random
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -70,7 +71,7 @@ class Evaluator:
         self._queue = RolloutQueue(queue, clock=clock, sleep=sleep, rng=self._rng)
         self._lookups = Lookups(book)
         self._flights: dict[str, Flight] = {}
-        self._remembered: dict[str, Home] = {}
+        self._remembered: OrderedDict[str, Home] = OrderedDict()
         self._found: set[str] = set()
 
     @property
@@ -248,13 +249,13 @@ class Evaluator:
     def _remember(self, id: str, home: Home) -> None:
         self._remembered[id] = home
         if len(self._remembered) > REMEMBERED:
-            del self._remembered[next(iter(self._remembered))]
+            self._remembered.popitem(last=False)
 
     def _recall(self, id: str) -> Home | None:
         """The outcome, if this process saw it lately."""
-        known = self._remembered.pop(id, None)
+        known = self._remembered.get(id)
         if known is not None:
-            self._remembered[id] = known  # youngest again
+            self._remembered.move_to_end(id)  # youngest again
         return known
 
     async def _attempt(self, flight: Flight, dispatch: Dispatch) -> float | None:
