@@ -159,6 +159,8 @@ class Ledger:
         """Each cap on tokens that a call of this role counts against: its name, what is left of it, and how
         much of that is held."""
         every, own = self.limits.tokens, self.limits.tokens_of(role)
+        if every is None and own is None:
+            return ()
         caps = []
         if every is not None:
             held = sum(tokens for _, tokens in self._reserved_tokens.values())

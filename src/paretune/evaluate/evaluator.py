@@ -70,6 +70,7 @@ class Evaluator:
         self._rng = random.Random()
         self._queue = RolloutQueue(queue, clock=clock, sleep=sleep, rng=self._rng)
         self._lookups = Lookups(book)
+        self._loop: asyncio.AbstractEventLoop
         self._flights: dict[str, Flight] = {}
         self._remembered: OrderedDict[str, Home] = OrderedDict()
         self._found: set[str] = set()
@@ -103,6 +104,7 @@ class Evaluator:
         keys = [request.key(self._identity) for request in requests]
         ids = [key.id for key in keys]
         self._ledger.draw(ids)
+        self._loop = asyncio.get_running_loop()
         work = Work(ids, self._clock)
         new: list[Flight] = []
         for id, key, request in zip(ids, keys, requests, strict=True):
@@ -114,7 +116,7 @@ class Evaluator:
                 self._queue.lift(flight.ticket, priority)
                 work.board(flight)
             else:
-                new.append(Flight(id, request, key, self._queue.ticket(priority)))
+                new.append(Flight(id, request, key, self._queue.ticket(priority), []))
                 work.board(new[-1])
         if new:
             self._depart(new)
@@ -180,7 +182,8 @@ class Evaluator:
             else:
                 flight.known = share
                 soon = partial(self._book_ahead, flight)
-                self._queue.join(flight.ticket, partial(self._take_off, flight), soon=soon)
+                self._queue.line_up(flight.ticket, partial(self._take_off, flight), soon=soon)
+        self._queue.serve()
 
     async def _take_over(self, facts: Sequence[Fact]) -> int:
         """Note the facts that another run paid for, once. Returns how many results were found for the first
@@ -215,7 +218,7 @@ class Evaluator:
         if self._queue.closed:
             self._land(flight, self._queue.closed)
         else:
-            flight.task = asyncio.create_task(self._fly(flight))
+            flight.task = self._loop.create_task(self._fly(flight))
 
     async def _fly(self, flight: Flight) -> None:
         """Attempts, until a failure is kept, or an answer on its way to the disk."""
@@ -283,7 +286,7 @@ class Evaluator:
             began = self._clock()
             if flight.began is None:
                 flight.began = began
-            result = await self._call(dispatch)
+            result = await self._call(flight, dispatch)
         finally:
             self._queue.leave(flight.ticket, result)
             if result is None and booking is not None:
@@ -367,9 +370,9 @@ class Evaluator:
         except RunFailed as failure:
             self._queue.close(failure)
 
-    async def _call(self, dispatch: Dispatch) -> Answer | AttemptFailed:
+    async def _call(self, flight: Flight, dispatch: Dispatch) -> Answer | AttemptFailed:
         try:
-            with self._deadline.running():
+            with self._deadline.running(flight.task):
                 (answer,) = await self._executor.run([dispatch])
                 return answer
         except AttemptFailed as error:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from paretune.container.body import json_text
 from paretune.container.client import ContainerClient
@@ -23,8 +23,7 @@ WRITTEN = 64
 """Candidates whose part of the request is kept in memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Dispatch:
+class Dispatch(NamedTuple):
     """One rollout on its way out. `rollout_id` stays the same when the call is repeated."""
 
     request: RolloutRequest
@@ -73,8 +72,8 @@ class ContainerExecutor:
         default_factory=dict, init=False, repr=False, compare=False
     )
 
-    async def run(self, batch: Sequence[Dispatch]) -> list[Answer | AttemptFailed]:
-        return await one_by_one(self._one, batch)
+    def run(self, batch: Sequence[Dispatch]) -> Coroutine[Any, Any, list[Answer | AttemptFailed]]:
+        return one_by_one(self._one, batch)
 
     def call(self, dispatch: Dispatch) -> RolloutCall:
         """What goes out for this rollout."""
@@ -131,7 +130,11 @@ class FunctionExecutor:
     """
 
     score: Scorer
+    _is_async: bool = field(init=False)
     _threads: ThreadPoolExecutor | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._is_async = inspect.iscoroutinefunction(self.score)
 
     def close(self) -> None:
         """Threads without work end now, the others with their call."""
@@ -139,17 +142,17 @@ class FunctionExecutor:
             self._threads.shutdown(wait=False)
             self._threads = None
 
-    async def run(self, batch: Sequence[Dispatch]) -> list[Answer | AttemptFailed]:
-        return await one_by_one(self._one, batch)
+    def run(self, batch: Sequence[Dispatch]) -> Coroutine[Any, Any, list[Answer | AttemptFailed]]:
+        return one_by_one(self._one, batch)
 
     async def _one(self, dispatch: Dispatch) -> Answer | AttemptFailed:
         request = dispatch.request
         try:
-            if inspect.iscoroutinefunction(self.score):
+            if self._is_async:
                 value = await self.score(request.candidate.components, request.example.data)
             else:
                 value = await self._in_thread(request.candidate.components, request.example.data)
-            if isinstance(value, Awaitable):
+            if type(value) is not Answer and isinstance(value, Awaitable):
                 value = await value
             return as_answer(value)
         except AttemptFailed as error:

@@ -28,7 +28,7 @@ class Home(NamedTuple):
     seconds: float
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Flight:
     """One rollout on its way to a fact; whoever asks meanwhile waits for the same one.
 
@@ -43,17 +43,17 @@ class Flight:
     request: RolloutRequest
     key: RolloutKey
     ticket: Ticket
-    task: asyncio.Task[None] | None = None
-    works: list[Work] = field(default_factory=list)
-    booking: Booking | None = None
-    attempts: int = 0
-    counted: int = 0
-    heard: int = -1
-    known: float = 0.0
-    began: float | None = None
-    took: float | None = None
-    home: Home | None = None
-    error: BaseException | None = None
+    works: list[Work]
+    task: asyncio.Task[None] | None = field(default=None, init=False)
+    booking: Booking | None = field(default=None, init=False)
+    attempts: int = field(default=0, init=False)
+    counted: int = field(default=0, init=False)
+    heard: int = field(default=-1, init=False)
+    known: float = field(default=0.0, init=False)
+    began: float | None = field(default=None, init=False)
+    took: float | None = field(default=None, init=False)
+    home: Home | None = field(default=None, init=False)
+    error: BaseException | None = field(default=None, init=False)
 
     def seconds(self, now: float) -> float:
         """The fact's seconds, or so far."""

@@ -65,7 +65,7 @@ class QueueState:
     probe_in: float
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Ticket:
     """A place in the queue, kept over all attempts of one rollout. `RolloutQueue.ticket` makes it; only the
     queue changes it."""
@@ -152,8 +152,8 @@ class RolloutQueue:
         if priority < ticket.priority:
             ticket.priority = priority
             if ticket.turn is not None and not ticket.rests:
-                self._line_up(ticket)  # its old place is passed over
-                self._serve()
+                self._place(ticket)  # its old place is passed over
+                self.serve()
 
     def join(
         self,
@@ -166,16 +166,26 @@ class RolloutQueue:
 
         `soon` is called at most once, some time before.
         """
+        self.line_up(ticket, turn, rest, soon)
+        if not self._closed:
+            self.serve()
+
+    def line_up(
+        self,
+        ticket: Ticket,
+        turn: Callable[[], None],
+        rest: float = 0.0,
+        soon: Callable[[], None] | None = None,
+    ) -> None:
+        """`join` for one of many: `serve` lets them in, when all of them are in line."""
         ticket.turn, ticket.soon, ticket.rests = turn, soon, rest > 0
         self._waiting += 1
         if self._closed:
             self._call(ticket)
-            return
-        if ticket.rests:
+        elif ticket.rests:
             heappush(self._resting, (self._clock() + rest, ticket.number, ticket))
         else:
-            self._line_up(ticket)
-        self._serve()
+            self._place(ticket)
 
     def look_further(self) -> None:
         """Somebody was told that it is among the next, and was not ready when its turn came."""
@@ -215,7 +225,7 @@ class RolloutQueue:
             self._answers += 1
             self._limit.succeeded(now - ticket.began)
             self._circuit.answered()
-        self._serve()
+        self.serve()
 
     def close(self, reason: Closing) -> None:
         """Start nothing more: who waits or comes is told the reason, who is inside stays. First counts."""
@@ -250,17 +260,17 @@ class RolloutQueue:
         cause = f"{failure.kind.value} ({failures} times in a row, waited {waited:.0f} s), at last: {message}"
         return RunFailed("the task cannot be reached", cause)
 
-    def _line_up(self, ticket: Ticket) -> None:
+    def _place(self, ticket: Ticket) -> None:
         heappush(self._line, (ticket.priority, ticket.number, ticket))
 
-    def _serve(self) -> None:
+    def serve(self) -> None:
         """Let in whoever may go now, and see to it that somebody looks again when that changes by itself."""
         now = self._clock()
         while self._resting and self._resting[0][0] <= now:
             ticket = heappop(self._resting)[2]
             ticket.rests = False
-            self._line_up(ticket)
-        while (line := self._first()) and self._in_flight < self._limit.now and self._free(now):
+            self._place(ticket)
+        while self._in_flight < self._limit.now and (line := self._first()) and self._free(now):
             ticket = heappop(line)[2]
             self._in_flight += 1
             ticket.inside, ticket.began, ticket.is_probe = True, now, self._circuit.start()
@@ -302,7 +312,7 @@ class RolloutQueue:
     async def _ring(self, seconds: float) -> None:
         await self._sleep(seconds)
         self._alarm, self._alarm_at = None, float("inf")
-        self._serve()
+        self.serve()
 
 
 def _front(line: Line) -> Line:
