@@ -12,7 +12,6 @@ from functools import partial
 
 from paretune.container.deadline import Deadline
 from paretune.core.budget import Ledger
-from paretune.core.canonical import digest_of_words
 from paretune.core.errors import AttemptFailed, BudgetExceeded, FailureKind, Paused, RunFailed
 from paretune.core.rollout import Answer, Failure, Identity, Outcome, Rollout, RolloutRequest
 from paretune.evaluate.executors import Dispatch, Executor
@@ -222,8 +221,7 @@ class Evaluator:
 
     async def _fly(self, flight: Flight) -> None:
         """Attempts, until a failure is kept, or an answer on its way to the disk."""
-        run = self._book.run_id
-        dispatch = Dispatch(flight.request, "ro_" + digest_of_words(run, flight.id, length=32), run)
+        dispatch = Dispatch(flight.request, flight.id, self._book.run_id)
         try:
             while (rest := await self._attempt(flight, dispatch)) is not None:
                 await self._queue.enter(flight.ticket, rest)
@@ -312,7 +310,7 @@ class Evaluator:
         self._ledger.settle(booking.reservation, "rollout", paid, seconds)
         rollout = Rollout(flight.key, answer)
         self._observe(rollout, flight.known)
-        fact = rollout_fact(rollout, flight.took or 0.0)
+        fact = rollout_fact(rollout, flight.took or 0.0, self._book.run_id, self._book.moment)
         flight.task = None
         self._book.done_soon(booking.attempt, fact, paid, seconds).then(
             partial(self._kept, flight, rollout, fact)

@@ -15,7 +15,7 @@ from paretune.container.body import json_text
 from paretune.container.client import ContainerClient
 from paretune.container.messages import Message, RolloutCall, candidate_part, example_part
 from paretune.core.candidate import CandidateId
-from paretune.core.canonical import JsonValue
+from paretune.core.canonical import JsonValue, digest_of_words
 from paretune.core.errors import AttemptFailed, FailureKind
 from paretune.core.rollout import Answer, RolloutRequest, Usage
 
@@ -24,11 +24,16 @@ WRITTEN = 64
 
 
 class Dispatch(NamedTuple):
-    """One rollout on its way out. `rollout_id` stays the same when the call is repeated."""
+    """One rollout on its way out, for the fact of this key."""
 
     request: RolloutRequest
-    rollout_id: str
+    key: str
     run_id: str
+
+    @property
+    def rollout_id(self) -> str:
+        """`ro_` and 32 hexadecimal digits, the same when the call is repeated."""
+        return "ro_" + digest_of_words(self.run_id, self.key, length=32)
 
 
 class Executor(Protocol):
@@ -103,7 +108,8 @@ class ContainerExecutor:
 
     async def _one(self, dispatch: Dispatch) -> Answer | AttemptFailed:
         try:
-            answer = await self.client.ask(dispatch.rollout_id, self._request(self.call(dispatch)))
+            call = self.call(dispatch)
+            answer = await self.client.ask(call.rollout_id, self._request(call))
         except AttemptFailed as error:
             return error
         usage = answer.usage

@@ -16,11 +16,12 @@ from paretune.store.base import Fact
 ROLLOUT_VERSION = 1
 
 
-def rollout_fact(rollout: Rollout, seconds: float) -> Fact:
+def rollout_fact(rollout: Rollout, seconds: float, paid_by: str = "", at: str = "") -> Fact:
     """The paid result; the seconds it took, retries included, stand beside the body, which is canonical."""
     answer = rollout.answer
     if _plain(answer):
-        return Fact(rollout.key.id, "rollout", Written(_spelled(rollout.key, answer)), seconds=seconds)
+        written = Written(_spelled(rollout.key, answer))
+        return Fact(rollout.key.id, "rollout", written, "", paid_by, seconds, at)
     body: dict[str, JsonValue] = {
         "version": ROLLOUT_VERSION,
         "key": _key_record(rollout.key),
@@ -37,7 +38,7 @@ def rollout_fact(rollout: Rollout, seconds: float) -> Fact:
             "cost_usd": answer.usage.cost_usd,
         },
     }
-    return Fact(rollout.key.id, "rollout", body, seconds=seconds)
+    return Fact(rollout.key.id, "rollout", body, "", paid_by, seconds, at)
 
 
 def failure_fact(failure: Failure, seconds: float, *, after: int) -> Fact:

@@ -97,6 +97,11 @@ class RunBook:
         """False after a group that could not be written."""
         return self._broken is None
 
+    @property
+    def moment(self) -> str:
+        """The time at which the group that is written next began to gather."""
+        return self._gathering().at
+
     def post(self, *writes: Write) -> Commit:
         """Write in this order behind what was posted before.
 
@@ -169,8 +174,7 @@ class RunBook:
     def unsent(self, attempt: str) -> None:
         """The call of this attempt will not go out."""
         if self.writable:
-            commit = self._gathering()
-            commit.writes.append(AttemptEnded(attempt, "unsent", at=commit.at))
+            _ = self.post(AttemptEnded(attempt, "unsent", at=self.moment))
 
     async def done(self, attempt: str, fact: Fact, usage: Usage, seconds: float) -> bool:
         """The attempt's result and its end, in one transaction; its own call took so many seconds.
@@ -183,26 +187,24 @@ class RunBook:
     def done_soon(self, attempt: str, fact: Fact, usage: Usage, seconds: float) -> Commit:
         """`done` for who does not wait here: another result is kept if the commit's `others` hold the key."""
         commit = self._gathering()
-        kept = Fact(fact.key, fact.kind, fact.body, fact.scope, self.run_id, fact.seconds, commit.at)
+        if not fact.paid_by:
+            fact = replace(fact, paid_by=self.run_id, at=commit.at)
         tokens = (usage.prompt_tokens, usage.completion_tokens)
         end = AttemptEnded(attempt, "done", "", "", *tokens, usage.cost_usd, seconds, commit.at)
-        commit.writes += (kept, end)
+        commit.writes += (fact, end)
         return commit
 
     async def failed(self, attempt: str, error: AttemptFailed) -> None:
-        commit = self._gathering()
-        await self.post(AttemptEnded(attempt, "failed", error.kind, error.message, at=commit.at))
+        await self.post(AttemptEnded(attempt, "failed", error.kind, error.message, at=self.moment))
 
     async def keep_failure(self, fact: Fact) -> None:
         """All attempts failed: the run (and no other) goes on without this result."""
-        commit = self._gathering()
-        kept = replace(fact, scope=self.run_id, paid_by=self.run_id, at=commit.at)
+        kept = replace(fact, scope=self.run_id, paid_by=self.run_id, at=self.moment)
         await self.post(kept, Draw(fact.key))
 
     def decide(self, decision: StoredDecision) -> None:
         """Put on record without waiting: what follows from durable facts would be decided the same again."""
-        commit = self._gathering()
-        commit.writes.append(replace(decision, at=commit.at))
+        _ = self.post(replace(decision, at=self.moment))
 
     async def status(self, status: RunStatus, detail: str = "", *, clear_wish: bool = False) -> None:
         """Where the run stands. Tried even after a group that could not be written."""
@@ -217,7 +219,7 @@ class RunBook:
         attempts = await self._read(self.store.attempts, self.run_id)
         open_ones = [attempt for attempt in attempts if attempt.ended is None]
         if open_ones:
-            at = self._gathering().at
+            at = self.moment
             await self.post(*(AttemptEnded(a.begun.id, "lost", at=at) for a in open_ones))
         return [a if a.ended else Attempt(a.begun, AttemptEnded(a.begun.id, "lost")) for a in attempts]
 
