@@ -28,6 +28,8 @@ from paretune.store.base import (
 )
 
 T = TypeVar("T")
+GATHERING_SECONDS = 0.01
+"""At most this long for a group that still grows."""
 
 
 class Commit:
@@ -132,6 +134,7 @@ class RunBook:
     async def _commit_groups(self) -> None:
         loop = asyncio.get_running_loop()
         while self._next is not None:
+            await self._gathered(self._next, loop)
             commit, self._next = self._next, None
             try:
                 others = await loop.run_in_executor(
@@ -141,6 +144,13 @@ class RunBook:
                 self._break(error, commit)
             else:
                 commit.end(others)
+
+    async def _gathered(self, commit: Commit, loop: asyncio.AbstractEventLoop) -> None:
+        """Returns when it grows no more: who is about to write anyway shall not have to wait for the next."""
+        size, end = 0, loop.time() + GATHERING_SECONDS
+        while size < len(commit.writes) and loop.time() < end:
+            size = len(commit.writes)
+            await asyncio.sleep(0)
 
     def _break(self, error: Exception, commit: Commit) -> None:
         self._broken, behind, self._next = error, self._next, None
