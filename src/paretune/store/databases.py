@@ -31,7 +31,7 @@ ADVICE = {
 }
 
 CHECKPOINT_PAGES = 4000
-"""Pages of 4 KiB in the log until they are copied into the file: most are written several times before that."""
+"""Pages of 4 KiB in the log until they are copied into the file: most are written several times before."""
 
 
 class Session:
