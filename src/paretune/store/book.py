@@ -30,6 +30,8 @@ from paretune.store.base import (
 T = TypeVar("T")
 GATHERING_SECONDS = 0.01
 """At most this long for a group that still grows."""
+DECISIONS_SECONDS = 0.02
+"""So long do decisions wait for a write that takes them along."""
 
 
 class Commit:
@@ -87,6 +89,7 @@ class RunBook:
         self._now = now
         self._next: Commit | None = None
         self._writer: asyncio.Task[None] | None = None
+        self._later: asyncio.TimerHandle | None = None
         # Who reads does not stand behind a group that is being flushed.
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="paretune-store-write")
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="paretune-store-read")
@@ -102,7 +105,7 @@ class RunBook:
     @property
     def moment(self) -> str:
         """The time at which the group that is written next began to gather."""
-        return self._gathering().at
+        return self._open().at
 
     def post(self, *writes: Write) -> Commit:
         """Write in this order behind what was posted before.
@@ -115,17 +118,29 @@ class RunBook:
         return commit
 
     def _gathering(self) -> Commit:
-        """The group that is written next."""
+        """The group that is written next, as soon as may be."""
+        commit = self._open()
+        self._write()
+        return commit
+
+    def _open(self) -> Commit:
         if self._next is None:
             if self._broken is not None:
                 raise self._broken
             self._next = Commit(self._now())
-            if self._writer is None or self._writer.done():
-                self._writer = asyncio.create_task(self._commit_groups())
         return self._next
+
+    def _write(self) -> None:
+        """Begin to write what was posted."""
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        if self._next is not None and (self._writer is None or self._writer.done()):
+            self._writer = asyncio.create_task(self._commit_groups())
 
     async def flush(self) -> None:
         """Returns once everything posted so far is durable. Raises StoreError if something is not."""
+        self._write()
         if self._writer is not None:
             await asyncio.wait({self._writer})
         if self._broken is not None:
@@ -213,8 +228,14 @@ class RunBook:
         await self.post(kept, Draw(fact.key))
 
     def decide(self, decision: StoredDecision) -> None:
-        """Put on record without waiting: what follows from durable facts would be decided the same again."""
-        _ = self.post(replace(decision, at=self.moment))
+        """Put on record without waiting: what follows from durable facts would be decided the same again.
+
+        It goes with the next write that somebody waits for, or soon by itself.
+        """
+        commit = self._open()
+        commit.writes.append(replace(decision, at=commit.at))
+        if self._later is None and (self._writer is None or self._writer.done()):
+            self._later = asyncio.get_running_loop().call_later(DECISIONS_SECONDS, self._write)
 
     async def status(self, status: RunStatus, detail: str = "", *, clear_wish: bool = False) -> None:
         """Where the run stands. Tried even after a group that could not be written."""
@@ -235,6 +256,7 @@ class RunBook:
 
     async def close(self) -> None:
         """Wait for what is being written, then let the threads go. The store stays open."""
+        self._write()
         if self._writer is not None:
             await asyncio.gather(self._writer, return_exceptions=True)
         self._writing.shutdown(wait=True)
