@@ -111,8 +111,11 @@ class Frontier:
         if front is None or front.best < score - self.epsilon:
             for holder in front.holders if front else ():
                 self._lines[holder].held ^= bit
-            self._fronts[cell] = _Front(score, [candidate])
-            return front is not None
+            if front is None:
+                self._fronts[cell] = _Front(score, [candidate])
+                return False
+            front.best, front.holders = score, [candidate]
+            return True
         front.holders.append(candidate)
         if score > front.best:
             front.best = score
