@@ -89,12 +89,13 @@ class Frontier:
         """Add a candidate; returns the cells that it alone now leads (strictly better than before)."""
         if candidate in self._lines:
             raise ValueError(f"{candidate} is already on record")
-        unmeasured = [cell for cell, score in measured.items() if not math.isfinite(score)]
-        if unmeasured:
-            raise ValueError(f"cell {unmeasured[0]} of {candidate} holds no number: leave it out")
+        if not all(map(math.isfinite, measured.values())):
+            unmeasured = next(cell for cell, score in measured.items() if not math.isfinite(score))
+            raise ValueError(f"cell {unmeasured} of {candidate} holds no number: leave it out")
         numbers = self._numbers
         for cell in measured:
-            numbers.setdefault(cell, len(numbers))
+            if cell not in numbers:
+                numbers[cell] = len(numbers)
         scores = array("d", [math.nan]) * len(numbers)
         for cell, score in measured.items():
             scores[numbers[cell]] = score

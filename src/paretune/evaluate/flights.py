@@ -65,7 +65,7 @@ class Flight:
 
     def since(self, now: float) -> float:
         """Since the first call went out, in whole microseconds: where the clock began must not show."""
-        return 0.0 if self.began is None else round(now - self.began, 6)
+        return 0.0 if self.began is None else int((now - self.began) * 1e6 + 0.5) / 1e6
 
 
 class Work:

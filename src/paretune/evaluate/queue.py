@@ -17,6 +17,7 @@ from paretune.core.retry import RetryPolicy
 from paretune.core.rollout import Answer
 from paretune.evaluate.pressure import Circuit, Concurrency, pushes_back, without_address
 
+INFINITY = float("inf")
 MOST_AHEAD = 512
 """As many are told that they are among the next, or as many as may be inside, if that is more."""
 
@@ -117,7 +118,7 @@ class RolloutQueue:
         self._in_flight = self._waiting = self._answers = self._late = 0
         self._held_until = float("-inf")
         self._alarm: asyncio.Task[None] | None = None
-        self._alarm_at = float("inf")
+        self._alarm_at = INFINITY
         self._closed: Closing | None = None
 
     @property
@@ -275,6 +276,12 @@ class RolloutQueue:
             self._in_flight += 1
             ticket.inside, ticket.began, ticket.is_probe = True, now, self._circuit.start()
             self._call(ticket)
+        if self._line:
+            self._tell(now)
+        self._look_again(now)
+
+    def _tell(self, now: float) -> None:
+        """Whoever is among the next now."""
         ahead = max(self._limit.now, min(self._limit.now + self._late, MOST_AHEAD))
         while len(self._next) < ahead and _front(self._line) and self._free(now):
             place = heappop(self._line)
@@ -282,7 +289,6 @@ class RolloutQueue:
             soon, place[2].soon = place[2].soon, None
             if soon is not None:
                 soon()
-        self._look_again(now)
 
     def _call(self, ticket: Ticket) -> None:
         if ticket.turn is not None:
@@ -292,6 +298,8 @@ class RolloutQueue:
 
     def _first(self) -> Line:
         """The line whose first goes next; empty if nobody is in line."""
+        if not self._line:
+            return _front(self._next)
         ready, others = _front(self._next), _front(self._line)
         return others if others and (not ready or others[0] < ready[0]) else ready
 
@@ -300,7 +308,7 @@ class RolloutQueue:
 
     def _look_again(self, now: float) -> None:
         """Sets the alarm. A freed slot and an answer look by themselves."""
-        moment = self._resting[0][0] if self._resting else float("inf")
+        moment = self._resting[0][0] if self._resting else INFINITY
         if (self._next or self._line) and not self._circuit.probing and not self._free(now):
             moment = min(moment, max(self._held_until, self._circuit.next_probe))
         if moment < self._alarm_at:
@@ -311,7 +319,7 @@ class RolloutQueue:
 
     async def _ring(self, seconds: float) -> None:
         await self._sleep(seconds)
-        self._alarm, self._alarm_at = None, float("inf")
+        self._alarm, self._alarm_at = None, INFINITY
         self.serve()
 
 
