@@ -29,7 +29,7 @@ def bodies(url: str, count: int) -> list[bytes]:
     """The requests for so many rollouts of `SEED`, as a run would send them."""
     executor = ContainerExecutor(ContainerClient(url))
     calls = (
-        executor.call(Dispatch(RolloutRequest(SEED, example), f"ro_{example.id}", "bare"))
+        executor.call(Dispatch(RolloutRequest(SEED, example), f"r_{example.id}", "bare"))
         for example in examples(Split.PARETO, count)
     )
     return [json.dumps(build_request(call)).encode() for call in calls]

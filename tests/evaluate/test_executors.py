@@ -21,7 +21,7 @@ MANY = 24
 
 
 def dispatches(count: int) -> list[Dispatch]:
-    return [Dispatch(request, f"ro_{i}", "run") for i, request in enumerate(requests(*range(count)))]
+    return [Dispatch(request, f"r_{i}", "run") for i, request in enumerate(requests(*range(count)))]
 
 
 def threads() -> set[threading.Thread]:

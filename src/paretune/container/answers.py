@@ -42,8 +42,8 @@ MAX_TEXT = 20_000
 MAX_TRACE = 1_000_000
 
 
-def read_answer(body: JsonValue, rollout_id: str, seconds: float = 0.0) -> Answer:
-    """The Answer in the body of a finished rollout, parsed JSON. `seconds` is the time the call took.
+def read_answer(body: JsonValue, rollout_id: str) -> Answer:
+    """The Answer in the body of a finished rollout, parsed JSON.
 
     Raises AttemptFailed: NOT_JSON (not an object), WRONG_ID (an id is there and is another one),
     TASK_FAILED (a status says so), NO_REWARD, BAD_REWARD (also for an objective).
@@ -63,7 +63,6 @@ def read_answer(body: JsonValue, rollout_id: str, seconds: float = 0.0) -> Answe
         expected=texts["expected"],
         trace=_trace(body),
         usage=_usage(body),
-        seconds=seconds,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -146,7 +145,6 @@ class ContainerClient:
 
     async def ask(self, rollout_id: str, request: bytes) -> Answer:
         """What `rollout` does, with the body of its request as it goes out."""
-        began = time.monotonic()
         accepted = False
         try:
             with self._deadline.running():
@@ -161,7 +159,7 @@ class ContainerClient:
             message = f"rollout {rollout_id} had no answer within {self._deadline.seconds:g} s"
             raise AttemptFailed(FailureKind.TIMEOUT, message) from None
         try:
-            return read_answer(body, rollout_id, time.monotonic() - began)
+            return read_answer(body, rollout_id)
         except AttemptFailed as error:
             raise self.wire.hidden(error) from None
 

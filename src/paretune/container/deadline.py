@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
+from typing import Any
 
 
 class Deadline:
@@ -18,8 +19,9 @@ class Deadline:
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def running(self) -> Running:
-        return Running(self)
+    def running(self, task: asyncio.Task[Any] | None = None) -> Running:
+        """For the current task, which may be given by who has it at hand."""
+        return Running(self, task)
 
     def begin(self, block: Running, loop: asyncio.AbstractEventLoop) -> None:
         if loop is not self._loop:  # what an earlier loop left behind never rings
@@ -44,16 +46,17 @@ class Deadline:
 class Running:
     """A block under a deadline, in the task that entered it."""
 
-    __slots__ = ("_cancelling", "_deadline", "_expired", "_task", "due")
+    __slots__ = ("_cancelling", "_deadline", "_expired", "_given", "_task", "due")
 
     due: float
 
-    def __init__(self, deadline: Deadline) -> None:
+    def __init__(self, deadline: Deadline, task: asyncio.Task[Any] | None) -> None:
         self._deadline = deadline
+        self._given = task
         self._expired = False
 
     def __enter__(self) -> None:
-        task = asyncio.current_task()
+        task = self._given or asyncio.current_task()
         if task is None:
             raise RuntimeError("a deadline needs a task that it can end")
         self._task, self._cancelling = task, task.cancelling()

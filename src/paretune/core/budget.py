@@ -145,8 +145,10 @@ class Ledger:
         time; and what is held for others may be more than they take in the end. See `reserve` for `tokens`.
         """
         caps = () if self.closed else self._tokens_left(role)
+        if not caps:
+            return False
         wanted = max(self._most.get(role, (0.0, 0))[1], tokens or 0)
-        if caps and not wanted and tokens is None:
+        if not wanted and tokens is None:
             return any(who == role for who, _ in self._reserved_tokens.values())
         full = any(wanted > left - held for _, left, held in caps)
         return full and all(wanted <= left for _, left, _ in caps)
@@ -159,6 +161,8 @@ class Ledger:
         """Each cap on tokens that a call of this role counts against: its name, what is left of it, and how
         much of that is held."""
         every, own = self.limits.tokens, self.limits.tokens_of(role)
+        if every is None and own is None:
+            return ()
         caps = []
         if every is not None:
             held = sum(tokens for _, tokens in self._reserved_tokens.values())
@@ -172,9 +176,10 @@ class Ledger:
         """Free a reservation whose call ended without a result or a failure."""
         self._reserved_usd.pop(attempt, None)
         self._reserved_tokens.pop(attempt, None)
-        waiting, self._waiting = self._waiting, []
-        for tell in waiting:
-            tell()
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            for tell in waiting:
+                tell()
 
     def settle(self, attempt: str, role: str, usage: Usage, seconds: float = 0.0) -> None:
         """Book what the attempt really cost and free its reservation."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from collections.abc import Iterator, Mapping
+from json.encoder import encode_basestring
 from typing import Any
 
 JsonValue = Any
@@ -19,6 +21,24 @@ def canonical_json(value: JsonValue) -> str:
     return _ENCODER.encode(value)
 
 
+class Written(Mapping[str, JsonValue]):
+    """A JSON object by its canonical text, read when somebody looks at it."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __getitem__(self, name: str) -> JsonValue:
+        return json.loads(self.text)[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(json.loads(self.text))
+
+    def __len__(self) -> int:
+        return len(json.loads(self.text))
+
+
 def digest(value: JsonValue, length: int = 24) -> str:
     """Hexadecimal SHA-256 of the canonical JSON, cut to `length` characters."""
     return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()[:length]
@@ -26,7 +46,7 @@ def digest(value: JsonValue, length: int = 24) -> str:
 
 def digest_of_words(*words: str | int, length: int) -> str:
     """`digest` of a list of strings and whole numbers: the same, for a fraction of the time."""
-    spelled = ",".join([_ENCODER.encode(word) if type(word) is str else str(word) for word in words])
+    spelled = ",".join([encode_basestring(word) if isinstance(word, str) else str(word) for word in words])
     return hashlib.sha256(f"[{spelled}]".encode("utf-8", "surrogatepass")).hexdigest()[:length]
 
 

@@ -252,7 +252,8 @@ KINDS: Mapping[str, type[Any]] = types.MappingProxyType({cls.kind: cls for cls i
 
 def to_record(decision: Decision) -> dict[str, JsonValue]:
     """The JSON form: `kind`, `version` and the fields."""
-    return {"kind": decision.kind, "version": RECORD_VERSION, **dataclasses.asdict(decision)}
+    fields = {field.name: getattr(decision, field.name) for field in dataclasses.fields(decision)}
+    return {"kind": decision.kind, "version": RECORD_VERSION, **fields}
 
 
 def from_record(record: Mapping[str, JsonValue]) -> Decision:

@@ -89,12 +89,13 @@ class Frontier:
         """Add a candidate; returns the cells that it alone now leads (strictly better than before)."""
         if candidate in self._lines:
             raise ValueError(f"{candidate} is already on record")
-        unmeasured = [cell for cell, score in measured.items() if not math.isfinite(score)]
-        if unmeasured:
-            raise ValueError(f"cell {unmeasured[0]} of {candidate} holds no number: leave it out")
+        if not all(map(math.isfinite, measured.values())):
+            unmeasured = next(cell for cell, score in measured.items() if not math.isfinite(score))
+            raise ValueError(f"cell {unmeasured} of {candidate} holds no number: leave it out")
         numbers = self._numbers
         for cell in measured:
-            numbers.setdefault(cell, len(numbers))
+            if cell not in numbers:
+                numbers[cell] = len(numbers)
         scores = array("d", [math.nan]) * len(numbers)
         for cell, score in measured.items():
             scores[numbers[cell]] = score
@@ -111,8 +112,11 @@ class Frontier:
         if front is None or front.best < score - self.epsilon:
             for holder in front.holders if front else ():
                 self._lines[holder].held ^= bit
-            self._fronts[cell] = _Front(score, [candidate])
-            return front is not None
+            if front is None:
+                self._fronts[cell] = _Front(score, [candidate])
+                return False
+            front.best, front.holders = score, [candidate]
+            return True
         front.holders.append(candidate)
         if score > front.best:
             front.best = score

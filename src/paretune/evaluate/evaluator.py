@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from paretune.container.deadline import Deadline
 from paretune.core.budget import Ledger
-from paretune.core.canonical import digest_of_words
 from paretune.core.errors import AttemptFailed, BudgetExceeded, FailureKind, Paused, RunFailed
-from paretune.core.rollout import Answer, Failure, Identity, Outcome, Rollout, RolloutRequest, Usage
+from paretune.core.rollout import Answer, Failure, Identity, Outcome, Rollout, RolloutRequest
 from paretune.evaluate.executors import Dispatch, Executor
 from paretune.evaluate.facts import failure_fact, kept_outcome, outcome, priced, rollout_fact
 from paretune.evaluate.flights import Booking, Flight, Home, Work
@@ -20,8 +21,8 @@ from paretune.evaluate.health import Health
 from paretune.evaluate.lookups import Lookups
 from paretune.evaluate.purse import released
 from paretune.evaluate.queue import Priority, QueueSettings, QueueState, RolloutQueue, Sleep
-from paretune.store.base import Fact
-from paretune.store.book import RunBook
+from paretune.store.base import Fact, StoreError
+from paretune.store.book import Commit, RunBook
 
 __all__ = ["Evaluator", "Priority", "QueueSettings", "Work"]
 
@@ -68,8 +69,9 @@ class Evaluator:
         self._rng = random.Random()
         self._queue = RolloutQueue(queue, clock=clock, sleep=sleep, rng=self._rng)
         self._lookups = Lookups(book)
+        self._loop: asyncio.AbstractEventLoop
         self._flights: dict[str, Flight] = {}
-        self._remembered: dict[str, Home] = {}
+        self._remembered: OrderedDict[str, Home] = OrderedDict()
         self._found: set[str] = set()
 
     @property
@@ -101,6 +103,7 @@ class Evaluator:
         keys = [request.key(self._identity) for request in requests]
         ids = [key.id for key in keys]
         self._ledger.draw(ids)
+        self._loop = asyncio.get_running_loop()
         work = Work(ids, self._clock)
         new: list[Flight] = []
         for id, key, request in zip(ids, keys, requests, strict=True):
@@ -112,7 +115,7 @@ class Evaluator:
                 self._queue.lift(flight.ticket, priority)
                 work.board(flight)
             else:
-                new.append(Flight(id, request, key, self._queue.ticket(priority)))
+                new.append(Flight(id, request, key, self._queue.ticket(priority), []))
                 work.board(new[-1])
         if new:
             self._depart(new)
@@ -123,15 +126,32 @@ class Evaluator:
         """Start nothing more, and give the calls that are out `seconds` to come home."""
         closing = Paused("the evaluator is closing")
         self._queue.close(closing)
+        late = await self._come_home(seconds)
+        for task in late:
+            task.cancel()
+        if late:
+            await self._come_home(min(seconds, GRACE_SECONDS))
+        for flight in [one for one in self._flights.values() if one.task is None or one.task.done()]:
+            self._land(flight, closing)  # the disk does not answer, or it was cancelled before it had begun
+
+    async def _come_home(self, seconds: float) -> set[asyncio.Task[None]]:
+        """Wait for whoever works on flights, then for the disk; those that are not done after `seconds`."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
         tasks = {flight.task for flight in self._flights.values() if flight.task}
         if tasks:
-            _, late = await asyncio.wait(tasks, timeout=seconds)
+            _, tasks = await asyncio.wait(tasks, timeout=seconds)
+        if any(flight.task is None for flight in self._flights.values()):
+            flush = loop.create_task(self._flushed())
+            _, late = await asyncio.wait({flush}, timeout=end - loop.time())
             for task in late:
                 task.cancel()
-            if late:
-                await asyncio.wait(late, timeout=min(seconds, GRACE_SECONDS))
-        for flight in [one for one in self._flights.values() if one.task and one.task.done()]:
-            self._land(flight, closing)  # cancelled before it had begun
+        return tasks
+
+    async def _flushed(self) -> None:
+        """What could not be written, those who wait for it are told."""
+        with contextlib.suppress(StoreError):
+            await self._book.flush()
 
     # -- one rollout ------------------------------------------------------------------------------
 
@@ -161,7 +181,8 @@ class Evaluator:
             else:
                 flight.known = share
                 soon = partial(self._book_ahead, flight)
-                self._queue.join(flight.ticket, partial(self._take_off, flight), soon=soon)
+                self._queue.line_up(flight.ticket, partial(self._take_off, flight), soon=soon)
+        self._queue.serve()
 
     async def _take_over(self, facts: Sequence[Fact]) -> int:
         """Note the facts that another run paid for, once. Returns how many results were found for the first
@@ -196,23 +217,18 @@ class Evaluator:
         if self._queue.closed:
             self._land(flight, self._queue.closed)
         else:
-            flight.task = asyncio.create_task(self._fly(flight))
+            flight.task = self._loop.create_task(self._fly(flight))
 
     async def _fly(self, flight: Flight) -> None:
-        """Attempts, until an answer or a failure is kept."""
-        run = self._book.run_id
-        dispatch = Dispatch(flight.request, "ro_" + digest_of_words(run, flight.id, length=32), run)
+        """Attempts, until a failure is kept, or an answer on its way to the disk."""
+        dispatch = Dispatch(flight.request, flight.id, self._book.run_id)
         try:
-            end = await self._attempt(flight, dispatch)
-            while not isinstance(end, Home):
-                await self._queue.enter(flight.ticket, end)
-                end = await self._attempt(flight, dispatch)
+            while (rest := await self._attempt(flight, dispatch)) is not None:
+                await self._queue.enter(flight.ticket, rest)
         except BaseException as error:
             self._land(flight, error)
             if not isinstance(error, Exception):
                 raise
-        else:
-            self._land(flight, end)
 
     def _land(self, flight: Flight, end: Home | BaseException) -> None:
         """Whoever waits for it is told."""
@@ -234,17 +250,18 @@ class Evaluator:
     def _remember(self, id: str, home: Home) -> None:
         self._remembered[id] = home
         if len(self._remembered) > REMEMBERED:
-            del self._remembered[next(iter(self._remembered))]
+            self._remembered.popitem(last=False)
 
     def _recall(self, id: str) -> Home | None:
         """The outcome, if this process saw it lately."""
-        known = self._remembered.pop(id, None)
+        known = self._remembered.get(id)
         if known is not None:
-            self._remembered[id] = known  # youngest again
+            self._remembered.move_to_end(id)  # youngest again
         return known
 
-    async def _attempt(self, flight: Flight, dispatch: Dispatch) -> Home | float:
-        """One call, booked before it goes out and settled with its result. Or seconds to rest before another.
+    async def _attempt(self, flight: Flight, dispatch: Dispatch) -> float | None:
+        """One call, booked before it goes out and settled with its result. Seconds to rest before another, or
+        None if that was the last.
 
         The slot is free again when the call is home, so that its result and the next attempt share a commit.
         """
@@ -257,39 +274,71 @@ class Evaluator:
                 await released(self._ledger)
             if self._queue.closed:
                 raise self._queue.closed
-            booking = flight.booking or self._booked(flight)
-            flight.booking = None
-            await booking.durable
+            booking, flight.booking = flight.booking, None
+            if booking is None:
+                booking = self._booked(flight)
+            elif not booking.begun.done():
+                self._queue.look_further()
+            if not booking.begun.done() or booking.begun.error:
+                await booking.begun
             began = self._clock()
             if flight.began is None:
                 flight.began = began
-            result = await self._call(dispatch)
+            result = await self._call(flight, dispatch)
         finally:
             self._queue.leave(flight.ticket, result)
             if result is None and booking is not None:
                 self._ledger.release(booking.reservation)
         now = self._clock()
         if isinstance(result, Answer):
-            flight.took, paid = flight.since(now), priced(result.usage, booking.usd)
-            self._ledger.settle(booking.reservation, "rollout", paid, now - began)
-            return await self._keep(flight, booking.attempt, result, paid, now - began)
+            flight.took = flight.since(now)
+            self._keep(flight, booking, result, now - began)
+            return None
         self._ledger.give_up(booking.reservation, "rollout", result.kind, booking.usd)
         rest = self._rest(flight, result)
         if rest is not None:
             await self._book.failed(booking.attempt, result)
             return rest
         flight.took = flight.since(now)
-        return await self._keep_failure(flight, booking.attempt, result, flight.took)
+        home = await self._keep_failure(flight, booking.attempt, result, flight.took)
+        self._land(flight, home)
+        return None
 
-    async def _keep(self, flight: Flight, attempt: str, answer: Answer, paid: Usage, seconds: float) -> Home:
-        """`seconds` are those of the call that brought the answer."""
+    def _keep(self, flight: Flight, booking: Booking, answer: Answer, seconds: float) -> None:
+        """`seconds` are those of the call that brought the answer. It lands once it is durable."""
+        paid = priced(answer.usage, booking.usd)
+        self._ledger.settle(booking.reservation, "rollout", paid, seconds)
         rollout = Rollout(flight.key, answer)
         self._observe(rollout, flight.known)
-        fact = rollout_fact(rollout, flight.took or 0.0)
-        if await self._book.done(attempt, fact, paid, seconds):
-            return Home(kept_outcome(fact, rollout), fact.seconds)
-        # Another run has paid for the same cell meanwhile: what is on record decides.
-        return _home((await self._lookups.facts([flight.id]))[flight.id])
+        fact = rollout_fact(rollout, flight.took or 0.0, self._book.run_id, self._book.moment)
+        flight.task = None
+        self._book.done_soon(booking.attempt, fact, paid, seconds).then(
+            partial(self._kept, flight, rollout, fact)
+        )
+
+    def _kept(self, flight: Flight, rollout: Rollout, fact: Fact, commit: Commit) -> None:
+        """Its result is durable, or could not be written."""
+        if self._flights.get(flight.id) is not flight:
+            return  # given up already
+        if commit.error is None and flight.id in commit.others:
+            flight.task = asyncio.create_task(self._land_with_another(flight))
+            return
+        try:
+            end = commit.error or Home(kept_outcome(fact, rollout), fact.seconds)
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits for it
+            end = error
+        self._land(flight, end)
+
+    async def _land_with_another(self, flight: Flight) -> None:
+        """Another run has paid for the same cell meanwhile: what is on record decides."""
+        try:
+            end: Home | BaseException = _home((await self._lookups.facts([flight.id]))[flight.id])
+        except BaseException as error:
+            self._land(flight, error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            self._land(flight, end)
 
     async def _keep_failure(self, flight: Flight, attempt: str, error: AttemptFailed, seconds: float) -> Home:
         failure = Failure(flight.key, error.kind, error.message, flight.attempts)
@@ -319,9 +368,9 @@ class Evaluator:
         except RunFailed as failure:
             self._queue.close(failure)
 
-    async def _call(self, dispatch: Dispatch) -> Answer | AttemptFailed:
+    async def _call(self, flight: Flight, dispatch: Dispatch) -> Answer | AttemptFailed:
         try:
-            with self._deadline.running():
+            with self._deadline.running(flight.task):
                 (answer,) = await self._executor.run([dispatch])
                 return answer
         except AttemptFailed as error:

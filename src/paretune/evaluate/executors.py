@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from paretune.container.body import json_text
 from paretune.container.client import ContainerClient
 from paretune.container.messages import Message, RolloutCall, candidate_part, example_part
 from paretune.core.candidate import CandidateId
-from paretune.core.canonical import JsonValue
+from paretune.core.canonical import JsonValue, digest_of_words
 from paretune.core.errors import AttemptFailed, FailureKind
 from paretune.core.rollout import Answer, RolloutRequest, Usage
 
@@ -24,13 +23,17 @@ WRITTEN = 64
 """Candidates whose part of the request is kept in memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Dispatch:
-    """One rollout on its way out. `rollout_id` stays the same when the call is repeated."""
+class Dispatch(NamedTuple):
+    """One rollout on its way out, for the fact of this key."""
 
     request: RolloutRequest
-    rollout_id: str
+    key: str
     run_id: str
+
+    @property
+    def rollout_id(self) -> str:
+        """`ro_` and 32 hexadecimal digits, the same when the call is repeated."""
+        return "ro_" + digest_of_words(self.run_id, self.key, length=32)
 
 
 class Executor(Protocol):
@@ -74,8 +77,8 @@ class ContainerExecutor:
         default_factory=dict, init=False, repr=False, compare=False
     )
 
-    async def run(self, batch: Sequence[Dispatch]) -> list[Answer | AttemptFailed]:
-        return await one_by_one(self._one, batch)
+    def run(self, batch: Sequence[Dispatch]) -> Coroutine[Any, Any, list[Answer | AttemptFailed]]:
+        return one_by_one(self._one, batch)
 
     def call(self, dispatch: Dispatch) -> RolloutCall:
         """What goes out for this rollout."""
@@ -105,7 +108,8 @@ class ContainerExecutor:
 
     async def _one(self, dispatch: Dispatch) -> Answer | AttemptFailed:
         try:
-            answer = await self.client.ask(dispatch.rollout_id, self._request(self.call(dispatch)))
+            call = self.call(dispatch)
+            answer = await self.client.ask(call.rollout_id, self._request(call))
         except AttemptFailed as error:
             return error
         usage = answer.usage
@@ -132,7 +136,11 @@ class FunctionExecutor:
     """
 
     score: Scorer
+    _is_async: bool = field(init=False)
     _threads: ThreadPoolExecutor | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._is_async = inspect.iscoroutinefunction(self.score)
 
     def close(self) -> None:
         """Threads without work end now, the others with their call."""
@@ -140,20 +148,19 @@ class FunctionExecutor:
             self._threads.shutdown(wait=False)
             self._threads = None
 
-    async def run(self, batch: Sequence[Dispatch]) -> list[Answer | AttemptFailed]:
-        return await one_by_one(self._one, batch)
+    def run(self, batch: Sequence[Dispatch]) -> Coroutine[Any, Any, list[Answer | AttemptFailed]]:
+        return one_by_one(self._one, batch)
 
     async def _one(self, dispatch: Dispatch) -> Answer | AttemptFailed:
         request = dispatch.request
-        began = time.monotonic()
         try:
-            if inspect.iscoroutinefunction(self.score):
+            if self._is_async:
                 value = await self.score(request.candidate.components, request.example.data)
             else:
                 value = await self._in_thread(request.candidate.components, request.example.data)
-            if isinstance(value, Awaitable):
+            if type(value) is not Answer and isinstance(value, Awaitable):
                 value = await value
-            return replace(as_answer(value), seconds=time.monotonic() - began)
+            return as_answer(value)
         except AttemptFailed as error:
             return error
         except Exception as error:  # noqa: BLE001 - user code may raise anything; it becomes a typed failure

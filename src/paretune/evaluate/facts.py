@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from json.encoder import encode_basestring
 from typing import Any
 
-from paretune.core.canonical import JsonValue, canonical_json
+from paretune.core.canonical import JsonValue, Written, canonical_json
 from paretune.core.errors import FailureKind
 from paretune.core.example import Split
 from paretune.core.rollout import Answer, Failure, Identity, Outcome, Rollout, RolloutKey, Usage
@@ -15,9 +16,12 @@ from paretune.store.base import Fact
 ROLLOUT_VERSION = 1
 
 
-def rollout_fact(rollout: Rollout, seconds: float) -> Fact:
+def rollout_fact(rollout: Rollout, seconds: float, paid_by: str = "", at: str = "") -> Fact:
     """The paid result; the seconds it took, retries included, stand beside the body, which is canonical."""
     answer = rollout.answer
+    if _plain(answer):
+        written = Written(_spelled(rollout.key, answer))
+        return Fact(rollout.key.id, "rollout", written, "", paid_by, seconds, at)
     body: dict[str, JsonValue] = {
         "version": ROLLOUT_VERSION,
         "key": _key_record(rollout.key),
@@ -34,7 +38,7 @@ def rollout_fact(rollout: Rollout, seconds: float) -> Fact:
             "cost_usd": answer.usage.cost_usd,
         },
     }
-    return Fact(rollout.key.id, "rollout", body, seconds=seconds)
+    return Fact(rollout.key.id, "rollout", body, "", paid_by, seconds, at)
 
 
 def failure_fact(failure: Failure, seconds: float, *, after: int) -> Fact:
@@ -72,14 +76,13 @@ def outcome(fact: Fact) -> Outcome:
         expected=body["expected"],
         trace=body["trace"],
         usage=Usage(**body["usage"]),
-        seconds=fact.seconds,
     )
     return Rollout(key, answer)
 
 
 def kept_outcome(fact: Fact, result: Outcome) -> Outcome:
     """This result as `outcome` will read it from its fact once that is stored: keys in canonical order."""
-    if isinstance(result, Rollout) and _plain(result.answer):
+    if isinstance(fact.body, Written):
         return result
     text = canonical_json(fact.body).encode("utf-8", "backslashreplace")
     return outcome(replace(fact, body=json.loads(text)))
@@ -87,9 +90,30 @@ def kept_outcome(fact: Fact, result: Outcome) -> Outcome:
 
 def _plain(answer: Answer) -> bool:
     """True if writing it down and reading it again changes nothing."""
+    usage = answer.usage
+    if answer.trace is not None or answer.objectives or type(answer.reward) is not float:
+        return False
+    if type(usage.prompt_tokens) is not int or type(usage.completion_tokens) is not int:
+        return False
+    if usage.cost_usd is not None and type(usage.cost_usd) is not float:
+        return False
     texts = (answer.feedback, answer.input, answer.output, answer.expected)
-    nothing_more = answer.trace is None and not answer.objectives
-    return nothing_more and all(type(text) is str and text.isascii() for text in texts)
+    return {*map(type, texts)} == {str} and "".join(texts).isascii()
+
+
+def _spelled(key: RolloutKey, answer: Answer) -> str:
+    """The body of a plain answer's fact in canonical JSON: most answers are plain, and each is written."""
+    usage, who, text = answer.usage, key.identity, encode_basestring
+    price = "null" if usage.cost_usd is None else repr(usage.cost_usd)
+    return (
+        f'{{"expected":{text(answer.expected)},"feedback":{text(answer.feedback)},"input":{text(answer.input)},'
+        f'"key":{{"candidate":{text(key.candidate)},"example":{text(key.example)},'
+        f'"identity":{{"evaluator":{text(who.evaluator)},"policy":{text(who.policy)},"task":{text(who.task)}}},'
+        f'"replicate":{key.replicate},"split":{text(key.split)}}},'
+        f'"objectives":{{}},"output":{text(answer.output)},"reward":{answer.reward!r},"trace":null,'
+        f'"usage":{{"completion_tokens":{usage.completion_tokens},"cost_usd":{price},'
+        f'"prompt_tokens":{usage.prompt_tokens}}},"version":{ROLLOUT_VERSION}}}'
+    )
 
 
 def priced(usage: Usage, reserved_usd: float) -> Usage:

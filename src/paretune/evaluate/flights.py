@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from paretune.core.rollout import Outcome, RolloutKey, RolloutRequest
 from paretune.evaluate.queue import Ticket
-from paretune.store.book import Durable
+from paretune.store.book import Commit
 
 
 class Booking(NamedTuple):
@@ -18,7 +18,7 @@ class Booking(NamedTuple):
     reservation: str
     usd: float
     attempt: str
-    durable: Durable
+    begun: Commit
 
 
 class Home(NamedTuple):
@@ -28,11 +28,12 @@ class Home(NamedTuple):
     seconds: float
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Flight:
     """One rollout on its way to a fact; whoever asks meanwhile waits for the same one.
 
-    `task` is what works on it just now: the lookup it shares with others, then its own attempts. `began` is
+    `task` is what works on it just now: the lookup it shares with others, then its own attempts; nobody while
+    it waits for its turn, and while its result is on its way to the disk. `began` is
     when the first call went out, `took` the seconds from then on until its result. `booking` is that of an
     attempt that has not begun yet. `counted` attempts count against the retry policy; `heard` is the queue's
     answers at the last one. `known` is its share of results that were found beside it (see `Health.share`).
@@ -42,17 +43,17 @@ class Flight:
     request: RolloutRequest
     key: RolloutKey
     ticket: Ticket
-    task: asyncio.Task[None] | None = None
-    works: list[Work] = field(default_factory=list)
-    booking: Booking | None = None
-    attempts: int = 0
-    counted: int = 0
-    heard: int = -1
-    known: float = 0.0
-    began: float | None = None
-    took: float | None = None
-    home: Home | None = None
-    error: BaseException | None = None
+    works: list[Work]
+    task: asyncio.Task[None] | None = field(default=None, init=False)
+    booking: Booking | None = field(default=None, init=False)
+    attempts: int = field(default=0, init=False)
+    counted: int = field(default=0, init=False)
+    heard: int = field(default=-1, init=False)
+    known: float = field(default=0.0, init=False)
+    began: float | None = field(default=None, init=False)
+    took: float | None = field(default=None, init=False)
+    home: Home | None = field(default=None, init=False)
+    error: BaseException | None = field(default=None, init=False)
 
     def seconds(self, now: float) -> float:
         """The fact's seconds, or so far."""
@@ -64,7 +65,7 @@ class Flight:
 
     def since(self, now: float) -> float:
         """Since the first call went out, in whole microseconds: where the clock began must not show."""
-        return 0.0 if self.began is None else round(now - self.began, 6)
+        return 0.0 if self.began is None else int((now - self.began) * 1e6 + 0.5) / 1e6
 
 
 class Work:

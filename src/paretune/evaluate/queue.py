@@ -17,6 +17,10 @@ from paretune.core.retry import RetryPolicy
 from paretune.core.rollout import Answer
 from paretune.evaluate.pressure import Circuit, Concurrency, pushes_back, without_address
 
+INFINITY = float("inf")
+MOST_AHEAD = 512
+"""As many are told that they are among the next, or as many as may be inside, if that is more."""
+
 Closing = RunFailed | Paused
 Line = list[tuple["Priority", int, "Ticket"]]
 Sleep = Callable[[float], Awaitable[None]]
@@ -62,7 +66,7 @@ class QueueState:
     probe_in: float
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Ticket:
     """A place in the queue, kept over all attempts of one rollout. `RolloutQueue.ticket` makes it; only the
     queue changes it."""
@@ -86,8 +90,9 @@ class RolloutQueue:
     * Retry-After holds everybody, up to the retry policy's `longest_wait` seconds.
     * While nobody can connect, only probes go out (`Circuit`); after `breaker` seconds of that the queue
       closes itself with RunFailed.
-    * As many as may be inside are told that they are among the next, so that they can get ready. Who is
-      served first is settled only when a slot is free.
+    * As many as may be inside are told that they are among the next, so that they can get ready; one more for
+      each that was not ready when its turn came (`look_further`), up to `MOST_AHEAD`. Who is served first is
+      settled only when a slot is free.
     * Who rests before another attempt waits here, outside of any slot: a slot is a call at the far side,
       and a sleeper would keep others from it.
 
@@ -110,10 +115,10 @@ class RolloutQueue:
         self._line: Line = []
         self._next: Line = []
         self._resting: list[tuple[float, int, Ticket]] = []
-        self._in_flight = self._waiting = self._answers = 0
+        self._in_flight = self._waiting = self._answers = self._late = 0
         self._held_until = float("-inf")
         self._alarm: asyncio.Task[None] | None = None
-        self._alarm_at = float("inf")
+        self._alarm_at = INFINITY
         self._closed: Closing | None = None
 
     @property
@@ -148,8 +153,8 @@ class RolloutQueue:
         if priority < ticket.priority:
             ticket.priority = priority
             if ticket.turn is not None and not ticket.rests:
-                self._line_up(ticket)  # its old place is passed over
-                self._serve()
+                self._place(ticket)  # its old place is passed over
+                self.serve()
 
     def join(
         self,
@@ -162,16 +167,30 @@ class RolloutQueue:
 
         `soon` is called at most once, some time before.
         """
+        self.line_up(ticket, turn, rest, soon)
+        if not self._closed:
+            self.serve()
+
+    def line_up(
+        self,
+        ticket: Ticket,
+        turn: Callable[[], None],
+        rest: float = 0.0,
+        soon: Callable[[], None] | None = None,
+    ) -> None:
+        """`join` for one of many: `serve` lets them in, when all of them are in line."""
         ticket.turn, ticket.soon, ticket.rests = turn, soon, rest > 0
         self._waiting += 1
         if self._closed:
             self._call(ticket)
-            return
-        if ticket.rests:
+        elif ticket.rests:
             heappush(self._resting, (self._clock() + rest, ticket.number, ticket))
         else:
-            self._line_up(ticket)
-        self._serve()
+            self._place(ticket)
+
+    def look_further(self) -> None:
+        """Somebody was told that it is among the next, and was not ready when its turn came."""
+        self._late = min(self._late + 1, MOST_AHEAD)
 
     async def enter(self, ticket: Ticket, rest: float = 0.0) -> None:
         """Returns inside a slot, after `rest` seconds at least. Raises what the queue was closed with."""
@@ -207,7 +226,7 @@ class RolloutQueue:
             self._answers += 1
             self._limit.succeeded(now - ticket.began)
             self._circuit.answered()
-        self._serve()
+        self.serve()
 
     def close(self, reason: Closing) -> None:
         """Start nothing more: who waits or comes is told the reason, who is inside stays. First counts."""
@@ -242,28 +261,34 @@ class RolloutQueue:
         cause = f"{failure.kind.value} ({failures} times in a row, waited {waited:.0f} s), at last: {message}"
         return RunFailed("the task cannot be reached", cause)
 
-    def _line_up(self, ticket: Ticket) -> None:
+    def _place(self, ticket: Ticket) -> None:
         heappush(self._line, (ticket.priority, ticket.number, ticket))
 
-    def _serve(self) -> None:
+    def serve(self) -> None:
         """Let in whoever may go now, and see to it that somebody looks again when that changes by itself."""
         now = self._clock()
         while self._resting and self._resting[0][0] <= now:
             ticket = heappop(self._resting)[2]
             ticket.rests = False
-            self._line_up(ticket)
-        while (line := self._first()) and self._in_flight < self._limit.now and self._free(now):
+            self._place(ticket)
+        while self._in_flight < self._limit.now and (line := self._first()) and self._free(now):
             ticket = heappop(line)[2]
             self._in_flight += 1
             ticket.inside, ticket.began, ticket.is_probe = True, now, self._circuit.start()
             self._call(ticket)
-        while len(self._next) < self._limit.now and _front(self._line) and self._free(now):
+        if self._line:
+            self._tell(now)
+        self._look_again(now)
+
+    def _tell(self, now: float) -> None:
+        """Whoever is among the next now."""
+        ahead = max(self._limit.now, min(self._limit.now + self._late, MOST_AHEAD))
+        while len(self._next) < ahead and _front(self._line) and self._free(now):
             place = heappop(self._line)
             heappush(self._next, place)
             soon, place[2].soon = place[2].soon, None
             if soon is not None:
                 soon()
-        self._look_again(now)
 
     def _call(self, ticket: Ticket) -> None:
         if ticket.turn is not None:
@@ -273,6 +298,8 @@ class RolloutQueue:
 
     def _first(self) -> Line:
         """The line whose first goes next; empty if nobody is in line."""
+        if not self._line:
+            return _front(self._next)
         ready, others = _front(self._next), _front(self._line)
         return others if others and (not ready or others[0] < ready[0]) else ready
 
@@ -281,7 +308,7 @@ class RolloutQueue:
 
     def _look_again(self, now: float) -> None:
         """Sets the alarm. A freed slot and an answer look by themselves."""
-        moment = self._resting[0][0] if self._resting else float("inf")
+        moment = self._resting[0][0] if self._resting else INFINITY
         if (self._next or self._line) and not self._circuit.probing and not self._free(now):
             moment = min(moment, max(self._held_until, self._circuit.next_probe))
         if moment < self._alarm_at:
@@ -292,8 +319,8 @@ class RolloutQueue:
 
     async def _ring(self, seconds: float) -> None:
         await self._sleep(seconds)
-        self._alarm, self._alarm_at = None, float("inf")
-        self._serve()
+        self._alarm, self._alarm_at = None, INFINITY
+        self.serve()
 
 
 def _front(line: Line) -> Line:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from paretune.core.canonical import JsonValue
 from paretune.core.errors import ParetuneError
@@ -77,8 +77,7 @@ class StoredDecision:
     at: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptBegun:
+class AttemptBegun(NamedTuple):
     """Committed before the call goes out, so that a killed run knows what it may have paid for."""
 
     id: str
@@ -89,8 +88,7 @@ class AttemptBegun:
     at: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptEnded:
+class AttemptEnded(NamedTuple):
     """How an attempt ended: `done`, `failed` (the far side or the wire said so), `lost` (killed) or `unsent`
     (booked ahead, and the run came to rest before its turn)."""
 

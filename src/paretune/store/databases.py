@@ -30,6 +30,9 @@ ADVICE = {
     sqlite3.SQLITE_PERM: "you may not read or write it; check its owner and mode",
 }
 
+CHECKPOINT_PAGES = 4000
+"""Pages of 4 KiB in the log until they are copied into the file: most are written several times before."""
+
 
 CLAIM = "SELECT pg_try_advisory_lock(hashtextextended(?, 0))"
 PASSWORDS = ("password", "sslpassword")
@@ -139,7 +142,12 @@ class SqliteFile:
         connection = sqlite3.connect(
             uri, uri=True, timeout=self.patience, isolation_level=None, check_same_thread=False
         )
-        for pragma in ("synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
+        for pragma in (
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "trusted_schema=OFF",
+            f"wal_autocheckpoint={CHECKPOINT_PAGES}",
+        ):
             connection.execute(f"PRAGMA {pragma}")
         return connection
 

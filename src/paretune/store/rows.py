@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from paretune.core.canonical import JsonValue, canonical_json
+from paretune.core.canonical import JsonValue, Written, canonical_json
 from paretune.store.base import (
     Attempt,
     AttemptBegun,
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-BEGUN_FIELDS = len(AttemptBegun.__slots__)
+BEGUN_FIELDS = len(AttemptBegun._fields)
 
 
 def json_text(value: JsonValue) -> str:
@@ -41,7 +41,7 @@ def json_text(value: JsonValue) -> str:
     Raises StoreError on what JSON cannot say.
     """
     try:
-        text = canonical_json(value)
+        text = value.text if type(value) is Written else canonical_json(value)
     except (TypeError, ValueError) as error:
         raise StoreError(f"a record's body is not JSON: {error}") from error
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -135,11 +135,12 @@ class Group:
                 self.facts.append(fact_row(write))
             case Draw(key):
                 self.draws.append(key)
-            case AttemptBegun(id, key, role, number, usd, at):
-                self.begun.append((id, key, role, number, usd, at))
-            case AttemptEnded(id, outcome, failure, message, prompt, completion, usd, seconds, at):
-                told = (storable(failure), storable(message))
-                self.ended.append((id, outcome, *told, prompt, completion, usd, seconds, at))
+            case AttemptBegun():
+                self.begun.append(write)
+            case AttemptEnded(failure="", message=""):
+                self.ended.append(write)
+            case AttemptEnded(failure=failure, message=message):
+                self.ended.append(write._replace(failure=storable(failure), message=storable(message)))
             case StoredDecision(seq, key, body, chain, elapsed, at):
                 self.decisions.append((seq, key, json_text(body), chain, elapsed, at))
             case StatusSet(status, detail, clear_wish):

@@ -39,9 +39,8 @@ from paretune.store.rows import (
 )
 from paretune.store.schema import SCHEMA_VERSION, metadata
 
-RUN, FACT, DECISION, BEGUN = (
-    tuple(f.name for f in fields(kind)) for kind in (Run, Fact, StoredDecision, AttemptBegun)
-)
+RUN, FACT, DECISION = (tuple(f.name for f in fields(kind)) for kind in (Run, Fact, StoredDecision))
+BEGUN = AttemptBegun._fields
 ENDED = (
     "outcome",
     "failure",
@@ -276,7 +275,7 @@ def _begin_attempts(session: Session, group: Group) -> None:
 
 def _end_attempts(session: Session, group: Group) -> None:
     """An end that is there already stays as it is."""
-    rows = [(*end, group.run_id, id) for id, *end in group.ended]
+    rows = [(*row[1:], group.run_id, row[0]) for row in group.ended]
     if session.each(END_ATTEMPT, rows) < len(rows):
         group.check_ended(_known_attempts(session, group.run_id, group.ended))
 
