@@ -31,6 +31,8 @@ rewards = st.integers(0, 4).map(lambda n: n / 4)
 class AsksNobody:
     """Without a selection split the choice costs nothing."""
 
+    concurrency = 1
+
     def keys(self, requests: Sequence[RolloutRequest]) -> list[str]:
         return []
 

@@ -107,7 +107,7 @@ def test_where_edits_clash_a_child_must_beat_the_very_text_that_it_replaces(seed
     for decision, head in _with_heads(view):
         if isinstance(decision, events.ChildProposed):
             seen[decision.step] = head
-        elif isinstance(decision, events.GateDecided):
+        elif isinstance(decision, events.GateDecided) and decision.baseline:
             earlier = gates.setdefault(decision.step, [])
             own = set() if earlier else {view.rows[decision.child].parents[0]}
             assert decision.baseline in {seen[decision.step], *own}
@@ -171,7 +171,7 @@ def _hanging(view: RunView, case: Case) -> Iterator[tuple[events.GateDecided, st
             minibatch[decision.step] = decision.minibatch
         elif isinstance(decision, events.ChildProposed | events.HeadMoved):
             texts[getattr(decision, "child", "") or getattr(decision, "head", "")] = decision.components
-        elif isinstance(decision, events.GateDecided):
+        elif isinstance(decision, events.GateDecided) and decision.step in minibatch:
             before = {e: case.book.reward(texts[decision.baseline], e) for e in minibatch[decision.step]}
             failed = [e for e, reward in before.items() if reward < 1]
             asked = failed if decision.pairs == len(failed) else list(before)
@@ -273,7 +273,7 @@ def test_a_validation_stops_where_its_head_loses_and_only_who_was_measured_in_fu
     case = _idle(seed)
     pipeline = replace(case.settings.pipeline, panel=16)
     settings = replace(case.settings, rungs=Rungs(first=1, cells=cells), pipeline=pipeline)
-    case = replace(case, splits=case.book.splits(reflect=24, pareto=24), settings=settings)
+    case = replace(case, splits=case.book.splits(reflect=64, pareto=24), settings=settings)
     view = _read(asyncio.run(carry(case)))
     rungs = [d for d in view.decisions if isinstance(d, events.RungEnded)]
     stopped = {d.candidate for d in rungs if d.stopped}

@@ -30,7 +30,7 @@ def test_clearly_worse_is_more_than_a_coin_would_do() -> None:
 
 def test_the_panel_is_a_small_fixed_part_of_the_reflect_examples() -> None:
     book, settings = Rulebook(), GepaSettings(pipeline=Pipeline(lanes=1, panel=9))
-    splits = book.splits(reflect=30, pareto=20)
+    splits = book.splits(reflect=40, pareto=20)
     panel = choose_panel(splits, settings, None)
     assert len(panel) == 9
     assert set(panel) < set(splits.reflect)

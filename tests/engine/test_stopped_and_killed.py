@@ -59,7 +59,7 @@ class Stop:
         """`times` as large a cap. A run that cannot pay its closing evaluation has failed, and can go on."""
         cap: dict[str, Any] = {self.limit: type(self.cap)(times * self.cap)}
         changes: dict[str, Any] = {"limits": replace(self.case.limits, **cap), "prices": self.prices}
-        thinking = Thinking(Dear(self.seed), now)
+        thinking = Thinking(Dear(self.seed))
         with contextlib.suppress(RunFailed):
             lived(self.case, store=store, run_id=run_id, now=now, proposer=thinking, **changes)
 
@@ -73,7 +73,7 @@ STOPS = [
     Stop("crowded", 2, "proposal_tokens", 9_000),
     Stop("lanes", 1, "tokens", 14_000),
     Stop("lanes", 0, "rollout_tokens", 6_000),
-    Stop("crowded", 2, "seconds", 3.0),
+    Stop("crowded", 2, "seconds", 2.0),
     Stop("classic", 0, "cost_usd", 0.3),
     Stop("merging", 1, "tokens", 20_000),
     Stop("rungs", 1, "cost_usd", 0.4, ENOUGH),

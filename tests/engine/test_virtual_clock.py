@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from paretune.core import events
 from paretune.core.budget import Limits
 from paretune.core.errors import AttemptFailed, FailureKind, RunFailed
 from paretune.core.retry import RetryPolicy
@@ -15,7 +16,7 @@ from paretune.engine.verify import check_record, replay_record
 from paretune.evaluate.evaluator import QueueSettings
 from paretune.evaluate.executors import Dispatch
 from paretune.propose.base import Packet, Proposal
-from paretune.store.base import Fact
+from paretune.store.base import Fact, StoredDecision, Write
 from support.rulebook import HintProposer, dice
 from support.runs import ASYNC, Case, JournalStore, first_difference
 from support.slow import Thinking, lived
@@ -56,6 +57,26 @@ def test_a_run_killed_at_many_points_and_resumed_equals_the_uninterrupted_one(na
 
 
 @pytest.mark.parametrize("name", ASYNC)
+def test_resumed_where_everything_takes_another_time_it_goes_on_from_the_same_record(name: str) -> None:
+    whole = lived(case(name, 1), store=JournalStore())
+    assert isinstance(whole.store, JournalStore)
+    parted = 0
+    for cut in sorted(dice("other times", name).sample(range(len(whole.store.commits)), 12)):
+        store = whole.store.after(whole.run_id, cut)
+        before = [decision.chain for decision in store.decisions(whole.run_id)]
+        kept = {key for key, fact in store.facts(store.drawn(whole.run_id)).items() if fact.kind == "rollout"}
+        more = lived(case(name, 1), store=store, run_id=whole.run_id, now=77.7, mood=cut)
+        after = [decision.chain for decision in store.decisions(whole.run_id)]
+        assert after[: len(before)] == before
+        asked = {a.begun.key for a in store.attempts(whole.run_id) if a.ended and a.ended.outcome == "done"}
+        assert more.executor.inner.calls.total() == sum(key.startswith("r_") for key in asked) - len(kept)
+        assert check_record(store, whole.run_id) == []
+        assert replay_record(store, whole.run_id) == len(after)
+        parted += first_difference(whole.canonical(), more.canonical()) != ""
+    assert parted > 6
+
+
+@pytest.mark.parametrize("name", ASYNC)
 def test_with_all_results_known_it_finds_the_same_order_in_no_time(name: str) -> None:
     first = lived(case(name, 2))
     second = lived(case(name, 2), store=first.store)
@@ -73,7 +94,8 @@ def test_a_failure_that_comes_again_while_a_resumed_run_catches_up_is_unread_unt
     whole = lived(one_try, store=JournalStore())
     assert isinstance(whole.store, JournalStore)
     came = 0
-    for cut in sorted(dice("failing again", name).sample(range(len(whole.store.commits)), 15)):
+    measured = next(n for n, writes in enumerate(whole.store.commits) if _admitted(writes))
+    for cut in sorted(dice("failing again", name).sample(range(measured, len(whole.store.commits)), 15)):
         second = whole.store.after(whole.run_id, cut)
         log = len(second.decisions(whole.run_id))
         lived(one_try, store=second, run_id=whole.run_id, now=77.7, fails=_ill, tolerance=1.0)
@@ -87,6 +109,12 @@ def test_a_failure_that_comes_again_while_a_resumed_run_catches_up_is_unread_unt
                 decisions = (run.canonical()["decisions"] for run in (whole, more))
                 assert first_difference(*decisions) == "", (cut, end)
     assert came > 3
+
+
+def _admitted(writes: list[Write]) -> bool:
+    """The first prompt is measured: from now on a run can live with failures."""
+    kinds = [write.body["kind"] for write in writes if isinstance(write, StoredDecision)]
+    return events.CandidateAdmitted.kind in kinds
 
 
 def _ill(dispatch: Dispatch, asked: int) -> AttemptFailed:
@@ -120,7 +148,7 @@ def _eight_lanes() -> Case:
 
 
 def test_one_bad_moment_of_the_proposer_costs_the_steps_of_all_lanes_and_not_the_run() -> None:
-    away = Away(HintProposer(0), moments=(2.0,))
+    away = Away(HintProposer(0), moments=(1.8,))
     run = lived(_eight_lanes(), proposer=away)
     assert away.lost > GIVE_UP_AFTER
     reasons = [body.get("reason") for _, body in run.canonical()["decisions"]]

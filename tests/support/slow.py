@@ -1,7 +1,7 @@
 """Rollouts and proposals that take their time, and runs on the virtual clock.
 
-How long each takes is drawn from its question and the session: whoever asks again may wait longer or
-shorter.
+How long each takes is drawn from its question, and from the session's mood: in another one, whoever asks
+again waits longer or shorter.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from support.runs import Case, begin, canonical
 STRAGGLER = 1.0
 
 
-def seconds(session: float, *question: object) -> float:
+def seconds(mood: object, *question: object) -> float:
     """Log-normal with a median of a fifth of a second, in milliseconds; one of a hundred is a straggler."""
-    rng = dice("seconds", session, *question)
+    rng = dice("seconds", mood, *question)
     return STRAGGLER if rng.random() < 0.01 else round(0.2 * math.exp(rng.gauss(0, 0.8)), 3)
 
 
@@ -36,7 +36,7 @@ class Slow:
     """An executor whose calls take their time; `busy` adds them up. Those that fail do so at once."""
 
     inner: RulebookExecutor
-    session: float = 0.0
+    mood: object = None
     busy: float = 0.0
 
     async def run(self, batch: Sequence[Dispatch]) -> list[Answer | AttemptFailed]:
@@ -44,7 +44,7 @@ class Slow:
         request = dispatch.request
         if self.inner.fails(dispatch, 1):
             return await self.inner.run(batch)
-        wait = seconds(self.session, dict(request.candidate.components), request.example.id)
+        wait = seconds(self.mood, dict(request.candidate.components), request.example.id)
         await asyncio.sleep(wait)
         self.busy += wait
         return await self.inner.run(batch)
@@ -55,7 +55,7 @@ class Thinking:
     """A proposer that takes its time."""
 
     inner: Proposer
-    session: float = 0.0
+    mood: object = None
     busy: float = 0.0
 
     @property
@@ -63,7 +63,7 @@ class Thinking:
         return self.inner.identity
 
     async def propose(self, packet: Packet) -> Proposal:
-        wait = seconds(self.session, "proposal", dict(packet.parent.components), packet.draw)
+        wait = seconds(self.mood, "proposal", dict(packet.parent.components), packet.draw)
         await asyncio.sleep(wait)
         self.busy += wait
         return await self.inner.propose(packet)
@@ -90,12 +90,13 @@ def lived(
     fails: Fails = lambda dispatch, asked: None,
     executor: RulebookExecutor | None = None,
     proposer: Thinking | None = None,
+    mood: object = None,
     **changes: Any,
 ) -> Lived:
     """A session of a run that begins at the virtual second `now`; `changes` are those of the job."""
     store, job = store or MemoryStore(), case.job(**changes)
-    slow = Slow(executor or RulebookExecutor(case.book, fails), now)
-    thinking = proposer or Thinking(HintProposer(case.book.seed), now)
+    slow = Slow(executor or RulebookExecutor(case.book, fails), mood)
+    thinking = proposer or Thinking(HintProposer(case.book.seed), mood)
     run_id = run_id or begin(store, job, thinking)
 
     async def carried() -> None:

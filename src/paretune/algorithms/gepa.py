@@ -79,7 +79,7 @@ class Gepa(Search):
             await self.skip(step, *nothing)
             return None
         packet = self.packet(step, parent, targets, outcomes)
-        drafted = await self.paid(step, self.ports.propose.propose(packet))
+        drafted = await self.paid(step, self.ports.propose.start(packet))
         proposal = await self.guarded(step, packet, drafted)
         if proposal is None:
             return None

@@ -1,38 +1,59 @@
-"""Lanes: coroutines whose work overlaps while their decisions come in one order, whatever the clock says.
+"""Lanes: coroutines whose work overlaps while decisions are made one at a time, on a clock of their own.
 
-A discrete-event simulation that waits for real work. Each piece of work has a length in *ticks*, known
-before it starts. Decisions are made one at a time, in the order of the ticks at which the work behind them
-ends; a lane whose work comes home early waits for its turn. So the same outcomes give the same record at any
-speed, and a resumed run decides as the uninterrupted one would have.
+On that clock work lasts as long as its results say (the seconds of their facts), from the moment at which it
+was begun, and lanes go on in the order in which their work ends. Nobody goes on as long as something that is
+out may still end before. So lanes take turns as their work comes home, and the same outcomes that last as
+long give the same turns, also where they were known before and nobody waits for them.
+
+Each turn is on record: a run that is resumed goes through the turns that were taken, whatever its calls take
+this time.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, TypeVar
 
+from paretune.algorithms.ports import Record
+from paretune.core.errors import RunFailed
+from paretune.core.events import LaneResumed
+
 T = TypeVar("T")
+Ends = Callable[[], float]
+"""When work ends on the lanes' clock; while it is out, the earliest moment at which it may."""
+
+GLANCE_SECONDS = 0.001
+"""Work that is out is looked at again after so long at least."""
 
 
-@dataclass(order=True, slots=True)
-class _Waiting:
-    """A lane that waits for its work, and then for its turn."""
+@dataclass(slots=True, eq=False)
+class _Parked:
+    """A lane that waits for its work, and then for its turn. `number` counts the pieces of work."""
 
-    until: int
+    number: int
     lane: int
-    work: asyncio.Future[Any] = field(compare=False)
-    turn: asyncio.Future[None] = field(compare=False)
+    work: asyncio.Future[Any]
+    ends: Ends
+    turn: asyncio.Future[None]
+
+    def place(self) -> tuple[float, int]:
+        """In the order of turns. Work that failed has no length: its lane is told as soon as may be."""
+        failed = self.work.done() and (self.work.cancelled() or self.work.exception() is not None)
+        return -inf if failed else self.ends(), self.number
 
 
 @dataclass(slots=True)
 class Turns:
-    """Gives the turn to one lane after the other. `now` is the present tick."""
+    """Gives the turn to one lane after the other. `now` is the present second of the lanes' clock."""
 
-    now: int = 0
-    _waiting: list[_Waiting] = field(default_factory=list)
+    record: Record
+    now: float = 0.0
+    _taken: int = 0
+    _works: int = 0
+    _parked: dict[int, _Parked] = field(default_factory=dict)
     _lanes: list[asyncio.Task[None]] = field(default_factory=list)
     _rests: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -44,27 +65,25 @@ class Turns:
         for lane in lanes:
             self.start(lane)
         try:
-            while self._waiting:
-                await self._next(self._waiting[0])
+            while self._parked:
+                await self._give(await self._next())
         except asyncio.CancelledError:
-            for waiting in self._waiting:
-                waiting.work.cancel()
+            for parked in self._parked.values():
+                parked.work.cancel()
             raise
         finally:
-            for waiting in self._waiting:
-                waiting.turn.cancel()
-            works = [waiting.work for waiting in self._waiting]
+            for parked in self._parked.values():
+                parked.turn.cancel()
+            works = [parked.work for parked in self._parked.values()]
             await asyncio.gather(*works, *self._lanes, return_exceptions=True)
 
     def start(self, lane: Callable[[Lane], Awaitable[None]]) -> None:
-        """Another lane, from this tick on, behind those that are due at it."""
-        loop = asyncio.get_running_loop()
-        done = loop.create_future()
+        """Another lane, from this moment on, behind those that are due at it."""
+        done = asyncio.get_running_loop().create_future()
         done.set_result(None)
-        number = len(self._lanes)
-        waiting = _Waiting(self.now, number, done, loop.create_future())
-        heapq.heappush(self._waiting, waiting)
-        self._lanes.append(asyncio.create_task(self._whole(lane, Lane(number, self), waiting.turn)))
+        handle, now = Lane(len(self._lanes), self), self.now
+        turn = self._park(handle.number, done, lambda: now)
+        self._lanes.append(asyncio.create_task(self._whole(lane, handle, turn)))
 
     async def _whole(
         self, lane: Callable[[Lane], Awaitable[None]], handle: Lane, turn: asyncio.Future[None]
@@ -75,24 +94,64 @@ class Turns:
         finally:
             self._rests.set()
 
-    async def _next(self, waiting: _Waiting) -> None:
-        await asyncio.wait({waiting.work})
-        heapq.heappop(self._waiting)
-        self.now = waiting.until
+    def _park(self, lane: int, work: asyncio.Future[Any], ends: Ends) -> asyncio.Future[None]:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._parked[self._works] = _Parked(self._works, lane, work, ends, turn)
+        self._works += 1
+        return turn
+
+    async def _next(self) -> _Parked:
+        """Whose turn it is, by the record or else by the clock; its work is home."""
+        key = f"turn/{self._taken}"
+        self._taken += 1
+        taken = await self.record.chance(key, _nobody)
+        if taken is not None:
+            parked = self._parked.get(taken.work)
+            if parked is None:
+                raise RunFailed("the record gives a turn to work that nobody does", key)
+            await asyncio.wait({parked.work})
+            self.now = taken.at
+            return parked
+        parked = await self._first_home()
+        self.now = max(self.now, parked.place()[0])
+        resumed = LaneResumed(lane=parked.lane, work=parked.number, at=self.now)
+        await self.record.step(key, lambda: resumed)
+        return parked
+
+    async def _first_home(self) -> _Parked:
+        """The first that is home, once nothing that is out can come before it."""
+        while True:
+            home = [parked for parked in self._parked.values() if parked.work.done()]
+            out = {p.work: p for p in self._parked.values() if not p.work.done()}
+            wait = None
+            if home:
+                place, first = min((parked.place(), parked.number) for parked in home)
+                before = [p.place() for p in out.values() if p.place() < place]
+                if not before:
+                    return self._parked[first]
+                wait = max(GLANCE_SECONDS, place[0] - min(before)[0])
+            await asyncio.wait(out, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _give(self, parked: _Parked) -> None:
+        del self._parked[parked.number]
         self._rests.clear()
-        waiting.turn.set_result(None)
+        parked.turn.set_result(None)
         await self._rests.wait()
-        if (lane := self._lanes[waiting.lane]).done():
+        if (lane := self._lanes[parked.lane]).done():
             lane.result()
 
-    async def park(self, lane: int, work: Awaitable[T], ticks: int) -> T:
+    async def park(self, lane: int, work: Awaitable[T], ends: Ends) -> T:
         """Start this work and pass the turn; returns its result at the lane's next turn."""
         out = asyncio.ensure_future(work)
-        waiting = _Waiting(self.now + ticks, lane, out, asyncio.get_running_loop().create_future())
-        heapq.heappush(self._waiting, waiting)
+        turn = self._park(lane, out, ends)
         self._rests.set()
-        await waiting.turn
+        await turn
         return out.result()
+
+
+def _nobody() -> LaneResumed | None:
+    """Past the end of the record the clock decides."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +161,6 @@ class Lane:
     number: int
     turns: Turns
 
-    async def work(self, work: Awaitable[T], ticks: int) -> T:
-        """The result of this work, beside which other lanes go on for so many ticks."""
-        return await self.turns.park(self.number, work, ticks)
+    async def work(self, work: Awaitable[T], ends: Ends) -> T:
+        """The result of this work, beside which other lanes go on until it `ends`."""
+        return await self.turns.park(self.number, work, ends)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -10,6 +10,7 @@ from paretune.algorithms.finish import Contender
 from paretune.algorithms.lanes import Lane, Turns
 from paretune.algorithms.rungs import rung_ends
 from paretune.algorithms.search import Search
+from paretune.algorithms.spans import SHARE, Span, Spans
 from paretune.algorithms.validation import Incumbent, Pace
 from paretune.core import events
 from paretune.core.candidate import Candidate, CandidateId
@@ -18,12 +19,12 @@ from paretune.core.example import Example, ExampleId
 from paretune.core.rollout import Outcome, scores
 from paretune.evaluate.queue import Priority
 
-ROLLOUTS, PROPOSAL, VALIDATION = 1, 2, 8
-"""Ticks: how long a batch of rollouts, a proposal and a validation in the background are taken to last."""
-
 FIRST = 2
 """The first validation does not wait for its share of the rollouts, but for so many times as many steps:
 until then the result of the run is the initial prompt."""
+
+IDLE = 4
+"""Nor does any, once steps from the head found nothing to learn on so large a part of an epoch."""
 
 ODDS = 0.5
 """A validation stops when the chance that its head is better is at this or below (see `chance_to_win`)."""
@@ -33,16 +34,19 @@ LATER = 4
 
 @dataclass(slots=True)
 class Line(Search):
-    """`head` is what lanes edit, `moves` counts how often another one took its place.
+    """`head` is what lanes edit, `moves` counts how often another one took its place, `barren` the steps
+    since that found nothing to learn.
 
     `incumbent` is the best head that was evaluated in full. `seen` are first rewards on examples that a
     proposer may see, in the order of asking.
     """
 
-    turns: Turns = field(default_factory=Turns)
+    turns: Turns = field(init=False)
+    spans: Spans = field(default_factory=Spans)
     head: Candidate = field(init=False)
     incumbent: Incumbent = field(init=False)
     moves: int = 0
+    barren: int = 0
     panel: tuple[Example, ...] = ()
     pace: Pace = field(init=False)
     seen: dict[CandidateId, dict[ExampleId, float]] = field(default_factory=dict)
@@ -50,6 +54,10 @@ class Line(Search):
     _validating: bool = False
     _validated_at: int = 0
     _measured: dict[CandidateId, Mapping[ExampleId, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        Search.__post_init__(self)
+        self.turns = Turns(self.ports.record)
 
     async def begin(self, lane: Lane, seed: Candidate) -> None:
         """The seed is head and incumbent, with all pareto examples and the panel."""
@@ -69,7 +77,7 @@ class Line(Search):
 
     async def move(self, step: int, head: Candidate, reason: str) -> None:
         """This is the head now; a validation may be due."""
-        self.head, self.moves = head, self.moves + 1
+        self.head, self.moves, self.barren = head, self.moves + 1, 0
         self.note(head)
         self.schedule.last_better = self.schedule.generation(step)
         moved = events.HeadMoved(
@@ -85,6 +93,12 @@ class Line(Search):
             self._unvalidated += 1
             await self._validate_if_due(step)
 
+    async def learned_nothing(self, step: int, parent: Candidate) -> None:
+        """A step from this parent asked nothing of the proposer: a head that solves all it gets is due."""
+        if parent.id == self.head.id:
+            self.barren += 1
+            await self._validate_if_due(step)
+
     # -- validation -------------------------------------------------------------------------------
 
     async def _validate_if_due(self, step: int) -> None:
@@ -92,24 +106,26 @@ class Line(Search):
         head = self.head
         if self._validating or not self._unvalidated or head.id in self.pool.members:
             return
-        first = len(self.pool.members) == 1 and self._unvalidated >= FIRST * self.pace.every
+        at_once = len(self.pool.members) == 1 and self._unvalidated >= FIRST * self.pace.every
+        if IDLE * self.barren * self.settings.minibatch_size >= len(self.splits.reflect):
+            at_once = True
         since = len(self.ports.ledger.drawn) - self._validated_at
-        if not first and not self.pace.due(self._unvalidated, since, 0):
+        if not at_once and not self.pace.due(self._unvalidated, since, 0):
             return
         wanted = self.undrawn(head, self.everything)
-        if (first or self.pace.due(self._unvalidated, since, wanted)) and self.affords(wanted):
+        if (at_once or self.pace.due(self._unvalidated, since, wanted)) and self.affords(wanted):
             self._validating, self._unvalidated = True, 0
             self._validated_at = len(self.ports.ledger.drawn) + wanted
             begun = events.ValidationStarted(step=step, candidate=head.id, panel=len(self.panel))
             await self.ports.record.step(f"{step}/validation/{head.id}", lambda: begun)
             # Drawn here and now: other lanes go on before this one has its first turn.
             asked = self._rungs(self.order())[0]
-            work = self.ports.evaluate.start(self.requests(head, asked), Priority.BACKGROUND)
-            self.turns.start(lambda lane: self._validate(lane, step, head, work))
+            span = self._start(head, asked, background=True)
+            self.turns.start(lambda lane: self._validate(lane, step, head, span))
 
-    async def _validate(self, lane: Lane, step: int, head: Candidate, work: Awaitable[list[Outcome]]) -> None:
+    async def _validate(self, lane: Lane, step: int, head: Candidate, span: Span) -> None:
         try:
-            won = await self._measured_in_rungs(lane, step, head, work)
+            won = await self._measured_in_rungs(lane, step, head, span)
         except BudgetExceeded as stop:
             await self.stopped(step, stop)
             return
@@ -138,7 +154,7 @@ class Line(Search):
         return [order[start:end] for start, end in pairwise([0, *ends])]
 
     async def _measured_in_rungs(
-        self, lane: Lane, step: int, candidate: Candidate, begun: Awaitable[list[Outcome]] | None = None
+        self, lane: Lane, step: int, candidate: Candidate, begun: Span | None = None
     ) -> bool | None:
         """True if it is the incumbent now; None if it was not scored, or the budget did not last.
 
@@ -153,10 +169,8 @@ class Line(Search):
                     if candidate not in self.deferred:
                         await self.put_off(step, candidate)
                     return None
-                priority = Priority.BACKGROUND if background else Priority.GATE
-                begun = self.ports.evaluate.start(self.requests(candidate, part), priority)
-            ticks = -(-VALIDATION * len(part) // len(order)) if background else ROLLOUTS
-            home = await self._home(lane, step, candidate, begun, ticks)
+                begun = self._start(candidate, part, background=background)
+            home = await self._home(lane, step, candidate, begun)
             outcomes, begun = outcomes | {e.id: o for e, o in zip(part, home, strict=True)}, None
             if len(outcomes) < len(order) and await self._losing(step, candidate, order, outcomes):
                 self._validated_at -= self.undrawn(candidate, order) if background else 0  # saved
@@ -258,21 +272,27 @@ class Line(Search):
         replicate: int = 0,
     ) -> list[Outcome]:
         """Outcomes, noted in this lane's turn; a proposer sees first draws only. Raises BudgetExceeded."""
-        requests = self.requests(candidate, examples, replicate)
-        work = self.ports.evaluate.start(requests, Priority.GATE)
-        return await self._home(lane, step, candidate, work, ROLLOUTS, noted=not replicate)
+        span = self._start(candidate, examples, replicate)
+        return await self._home(lane, step, candidate, span, noted=not replicate)
+
+    def _start(
+        self,
+        candidate: Candidate,
+        examples: Sequence[Example],
+        replicate: int = 0,
+        *,
+        background: bool = False,
+    ) -> Span:
+        evaluate, requests = self.ports.evaluate, self.requests(candidate, examples, replicate)
+        work = evaluate.start(requests, Priority.BACKGROUND if background else Priority.GATE)
+        slots = max(1, evaluate.concurrency // SHARE) if background else 0
+        return self.spans.begin(work, self.turns.now, slots)
 
     async def _home(
-        self,
-        lane: Lane,
-        step: int,
-        candidate: Candidate,
-        work: Awaitable[list[Outcome]],
-        ticks: int,
-        *,
-        noted: bool = True,
+        self, lane: Lane, step: int, candidate: Candidate, span: Span, *, noted: bool = True
     ) -> list[Outcome]:
-        outcomes = await self.paid(step, lane.work(work, ticks))
+        outcomes = await self.paid(step, lane.work(span.work, span.ends))
+        self.spans.over(span)
         noticed = self.notes.keep(candidate.id, outcomes if noted else ())
         self.seen.setdefault(candidate.id, {}).update(noticed)
         return outcomes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -17,14 +17,29 @@ from paretune.propose.guards import Rejected
 D = TypeVar("D", bound=Decision)
 
 
+class Work(Awaitable[list[Outcome]], Protocol):
+    """Outcomes to come, in the order of `keys`. Those of `new` are asked for the first time in this run."""
+
+    @property
+    def keys(self) -> Sequence[str]: ...
+
+    @property
+    def new(self) -> Set[str]: ...
+
+    def seconds(self, key: str) -> float:
+        """Those of the fact of this key; as long as it is not home, a lower bound."""
+        ...
+
+
 class Evaluate(Protocol):
-    """Scores candidates; see `paretune.evaluate.evaluator.Evaluator`."""
+    """Scores candidates; see `paretune.evaluate.evaluator.Evaluator`. `concurrency` calls are out at most."""
+
+    @property
+    def concurrency(self) -> int: ...
 
     def keys(self, requests: Sequence[RolloutRequest]) -> list[str]: ...
 
-    def start(
-        self, requests: Sequence[RolloutRequest], priority: Priority = Priority.FULL
-    ) -> Awaitable[list[Outcome]]:
+    def start(self, requests: Sequence[RolloutRequest], priority: Priority = Priority.FULL) -> Work:
         """The budget is drawn before it returns, so that lanes draw in the order of their calls."""
         ...
 
@@ -41,10 +56,18 @@ class Drafted:
     result: Proposal | Rejected
 
 
+class Drafting(Awaitable[Drafted], Protocol):
+    """What is to come of asking the proposer."""
+
+    def seconds(self) -> float:
+        """Those of the fact, from the first call until its result; before that, so far."""
+        ...
+
+
 class Propose(Protocol):
     """Asks the proposer, once per packet."""
 
-    async def propose(self, packet: Packet) -> Drafted: ...
+    def start(self, packet: Packet) -> Drafting: ...
 
 
 class Record(Protocol):

@@ -16,7 +16,7 @@ from random import Random
 
 from paretune.algorithms.ablation import Ablation
 from paretune.algorithms.lanes import Lane
-from paretune.algorithms.line import PROPOSAL, Line
+from paretune.algorithms.line import Line
 from paretune.algorithms.pool import Pool
 from paretune.algorithms.ports import Drafted
 from paretune.algorithms.racing import Race
@@ -169,7 +169,8 @@ class Trunk(Line):
         return None
 
     async def _drafted(self, step: Step, packet: Packet) -> Drafted:
-        work = step.lane.work(self.ports.propose.propose(packet), PROPOSAL)
+        drafting, now = self.ports.propose.start(packet), self.turns.now
+        work = step.lane.work(drafting, lambda: now + drafting.seconds())
         return await self.paid(step.number, work)
 
     async def _reflected(self, step: Step, parent: Candidate) -> Packet | None:
@@ -183,6 +184,7 @@ class Trunk(Line):
         outcomes = await self.rollouts(step.lane, step.number, parent, step.examples)
         if nothing := self._nothing_to_learn(parent, scores(outcomes)):
             await self.skip(step.number, *nothing)
+            await self.learned_nothing(step.number, parent)
             return None
         return self.packet(step.number, parent, step.targets, outcomes)
 
@@ -280,8 +282,11 @@ class Trunk(Line):
         if not self.affords(self.undrawn(draft.baseline, step.examples)):
             await self.skip(step.number, "budget", "the gate does not fit")
             return False
-        before = scores(await self.rollouts(step.lane, step.number, draft.baseline, step.examples))
         perfect, known = self.settings.perfect, self.seen.get(draft.baseline.id, {})
+        if all(example.id in known for example in step.examples):
+            before = {example.id: known[example.id] for example in step.examples}
+        else:
+            before = scores(await self.rollouts(step.lane, step.number, draft.baseline, step.examples))
         passed = {e: reward for e, reward in before.items() if reward >= perfect}
         race = Race(
             failed={e: reward for e, reward in before.items() if reward < perfect},

@@ -11,8 +11,8 @@ from paretune.core.candidate import Candidate
 from paretune.core.canonical import stream
 from paretune.core.example import Example, ExampleId, Splits
 
-SHARE_OF_BUDGET = 40
-"""A panel has at most the budget divided by this."""
+SHARE_OF_BUDGET, SHARE_OF_REFLECT = 40, 4
+"""A panel has at most the budget, and the reflect examples, divided by this."""
 LEAST_PANEL = 3
 """Fewer examples would tell nothing."""
 
@@ -20,6 +20,9 @@ LEAST_PANEL = 3
 MOST_SHARE = 0.6
 """Of the rollouts, at most so many go to validations."""
 DEEPEST = 4
+IN_PROPORTION = 112
+"""Up to so many rollouts a validation is waited for in proportion to what it takes, beyond that with the root
+of it: what drifts unseen grows with the interval, so the best one between checks grows like that."""
 
 
 @dataclass(slots=True)
@@ -29,6 +32,7 @@ class Pace:
     The first validation in vain doubles the `share` of the rollouts, each further one also halves the number
     of accepted edits (`every`) between two; each success takes one such step back. While edits add up, most
     of what is validated will be overtaken; once they do not, the longer a head is edited the worse it is.
+    The share is that of validations which take at most `IN_PROPORTION` rollouts.
     """
 
     every: int
@@ -39,7 +43,8 @@ class Pace:
         """After so many accepted edits and so many rollouts since the last one, which is to take `wanted`."""
         share = max(self.share, min(MOST_SHARE, self.share * 2**self.level))
         every = self.every >> max(0, self.level - 1)
-        return edits >= max(1, every) and drawn * share >= wanted * (1 - share)
+        waited_for = min(wanted, math.sqrt(IN_PROPORTION * wanted))
+        return edits >= max(1, every) and drawn * share >= waited_for * (1 - share)
 
     def heard(self, *, won: bool) -> None:
         self.level = max(0, self.level - 1) if won else min(DEEPEST, self.level + 1)
@@ -97,11 +102,11 @@ class Incumbent:
 def choose_panel(splits: Splits, settings: GepaSettings, budget: int | None) -> tuple[Example, ...]:
     """A fixed part of the reflect examples: validation on the pareto examples alone would be fitted to them.
 
-    None when the same examples serve both.
+    A small part, since heads are made on all of them. None when the same examples serve both.
     """
     if splits.shared:
         return ()
-    size = min(settings.pipeline.panel, len(splits.reflect), len(splits.pareto))
+    size = min(settings.pipeline.panel, len(splits.reflect) // SHARE_OF_REFLECT, len(splits.pareto))
     if budget is not None:
         size = min(size, budget // SHARE_OF_BUDGET)
         size = size if size >= LEAST_PANEL else 0

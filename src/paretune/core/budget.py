@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
 
 from paretune.core.errors import FREE, OUTCOME_UNKNOWN, BudgetExceeded, FailureKind
@@ -87,13 +87,15 @@ class Ledger:
         left = self.left()
         return left is None or len(self.drawn.missing(keys)) + keep <= left
 
-    def draw(self, keys: Iterable[str]) -> None:
-        """Take these rollouts from the budget, all or none. Raises BudgetExceeded("rollouts")."""
+    def draw(self, keys: Iterable[str]) -> Set[str]:
+        """Take these rollouts from the budget, all or none; returns the new ones. Raises
+        BudgetExceeded("rollouts")."""
         new = self.drawn.missing(keys)
         left = self.left()
         if left is not None and len(new) > left:
             raise BudgetExceeded("rollouts", len(new), left)
         self.drawn.extend(new)
+        return new
 
     def refused(self, key: str) -> None:
         """This rollout was drawn, but could not be paid. It keeps its place until the search has ended, for

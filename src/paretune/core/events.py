@@ -125,6 +125,16 @@ class HeadMoved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LaneResumed:
+    """A lane has the turn: this piece of its work ended `at` this second of the lanes' clock."""
+
+    kind: ClassVar[str] = "lane_resumed"
+    lane: int
+    work: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LanesChanged:
     """So many `lanes` from now on: of `carried` edits onto a head that moved, `clashed` could not be."""
 
@@ -236,6 +246,7 @@ Decision = (
     | GateDecided
     | CandidateAdmitted
     | HeadMoved
+    | LaneResumed
     | LanesChanged
     | ValidationStarted
     | ValidationEnded

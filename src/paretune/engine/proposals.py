@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
 from paretune.algorithms.ports import Drafted
@@ -30,6 +30,36 @@ CHARACTERS_A_TOKEN, WORDS_AROUND = 3, 1_000
 """For the most tokens of a prompt: those of its packet by its length, and those of the instructions."""
 
 
+class Drafting:
+    """A proposal that is under way: await it."""
+
+    def __init__(
+        self, work: Callable[[Drafting], Coroutine[Any, Any, Drafted]], clock: Callable[[], float]
+    ) -> None:
+        self._clock = clock
+        self._began: float | None = None
+        self._took: float | None = None
+        self._task = asyncio.create_task(work(self))
+
+    def __await__(self) -> Generator[Any, None, Drafted]:
+        return self._task.__await__()
+
+    def called(self) -> None:
+        """A call goes out; the first one counts."""
+        if self._began is None:
+            self._began = self._clock()
+
+    def home(self, seconds: float) -> None:
+        """Its fact is there, with these seconds."""
+        self._took = seconds
+
+    def seconds(self) -> float:
+        """Those of the fact, from the first call until its result, in whole microseconds; or so far."""
+        if self._took is not None:
+            return self._took
+        return 0.0 if self._began is None else round(self._clock() - self._began, 6)
+
+
 class Proposals:
     """The `Propose` port. `price` gives the money to reserve for a packet, `decided` the number of
     decisions so far. `longest` is the most tokens of an answer, None where nobody knows.
@@ -49,6 +79,7 @@ class Proposals:
         price: Callable[[Packet], float] = lambda packet: 0.0,
         longest: int | None = None,
         decided: Callable[[], int] = lambda: 0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._book = book
         self._ledger = ledger
@@ -57,42 +88,49 @@ class Proposals:
         self._price = price
         self._longest = longest
         self._decided = decided
+        self._clock = clock
         self._failures = 0
         self._heard = 0
 
-    async def propose(self, packet: Packet) -> Drafted:
-        """The proposal for this packet, or why there is none. Raises BudgetExceeded and RunFailed."""
+    def start(self, packet: Packet) -> Drafting:
+        """Await it for the proposal of this packet, or why there is none. That raises BudgetExceeded and
+        RunFailed."""
+        return Drafting(lambda drafting: self._propose(packet, drafting), self._clock)
+
+    async def _propose(self, packet: Packet, drafting: Drafting) -> Drafted:
         key = "p_" + digest([PROPOSAL_VERSION, self._proposer.identity, packet_record(packet)], 32)
         fact = (await self._book.known([key])).get(key)
         if fact is None:
-            await self._ask(key, packet)
+            await self._ask(key, packet, drafting)
             fact = (await self._book.known([key]))[key]  # as a resumed run will find it
         elif fact.paid_by != self._book.run_id:
             await self._book.draw([key])
             self._ledger.reuse("proposal")
+        drafting.home(fact.seconds)
         return Drafted(key, _result(fact))
 
-    async def _ask(self, key: str, packet: Packet) -> None:
+    async def _ask(self, key: str, packet: Packet, drafting: Drafting) -> None:
         heard = self._heard
         try:
             await retrying(
-                lambda number: self._attempt(key, packet, number),
+                lambda number: self._attempt(key, packet, number, drafting),
                 self._retry,
                 sleep=asyncio.sleep,
                 rng=random.Random(),
             )
         except AttemptFailed as error:
-            await self._without(key, error, news=heard == self._heard)
+            await self._without(key, error, drafting, news=heard == self._heard)
         else:
             self._failures = 0
 
-    async def _attempt(self, key: str, packet: Packet, number: int) -> None:
+    async def _attempt(self, key: str, packet: Packet, number: int, drafting: Drafting) -> None:
         tokens = self._tokens(packet)
         while self._ledger.must_wait("proposal", tokens):
             await released(self._ledger)
         usd = self._ledger.reserve(f"{key}/{number}", self._price(packet), "proposal", tokens)
         attempt = await self._book.begin(key, "proposal", number, usd)
-        began = time.monotonic()
+        began = self._clock()
+        drafting.called()
         result: Proposal | Rejected
         try:
             result = await self._proposer.propose(packet)
@@ -105,10 +143,10 @@ class Proposals:
         except BaseException:
             self._ledger.release(f"{key}/{number}")
             raise
-        seconds = time.monotonic() - began
+        seconds = self._clock() - began
         paid = priced(result.usage, usd)
         self._ledger.settle(f"{key}/{number}", "proposal", paid, seconds)
-        fact = dataclasses.replace(_fact(key, result), seconds=seconds)
+        fact = dataclasses.replace(_fact(key, result), seconds=drafting.seconds())
         await self._book.done(attempt, fact, paid, seconds)
 
     def _tokens(self, packet: Packet) -> int | None:
@@ -120,7 +158,7 @@ class Proposals:
         size = len(canonical_json(packet_record(packet)))
         return size // CHARACTERS_A_TOKEN + WORDS_AROUND + self._longest
 
-    async def _without(self, key: str, error: AttemptFailed, *, news: bool) -> None:
+    async def _without(self, key: str, error: AttemptFailed, drafting: Drafting, *, news: bool) -> None:
         """`news` unless another packet failed since this one was asked."""
         if news:
             self._failures += 1
@@ -129,7 +167,8 @@ class Proposals:
             raise RunFailed("the proposer gives no answer", str(error)) from error
         fact = _fact(key, Rejected(Reason.PROPOSER_FAILED, str(error)))
         body = {**fact.body, "after": self._decided()}
-        await self._book.keep_failure(dataclasses.replace(fact, kind="failure", body=body))
+        kept = dataclasses.replace(fact, kind="failure", body=body, seconds=drafting.seconds())
+        await self._book.keep_failure(kept)
 
 
 def packet_record(packet: Packet) -> dict[str, JsonValue]:

@@ -157,6 +157,7 @@ class Runner:
             price=self._price,
             longest=self.job.prices.answer_tokens,
             decided=lambda: record.decided,
+            clock=self.clock,
         )
         self._live = Live(self.job, ledger, record, evaluator)
         self.watch.live(self._live)

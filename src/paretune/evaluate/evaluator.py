@@ -75,6 +75,10 @@ class Evaluator:
         self._found: set[str] = set()
 
     @property
+    def concurrency(self) -> int:
+        return self._settings.concurrency
+
+    @property
     def in_flight(self) -> int:
         """Calls that are out just now."""
         return self._queue.state.in_flight
@@ -102,9 +106,9 @@ class Evaluator:
         """What `evaluate` awaits. The budget is drawn here and now: raises BudgetExceeded."""
         keys = [request.key(self._identity) for request in requests]
         ids = [key.id for key in keys]
-        self._ledger.draw(ids)
+        drawn = self._ledger.draw(ids)
         self._loop = asyncio.get_running_loop()
-        work = Work(ids, self._clock)
+        work = Work(ids, drawn, self._clock)
         new: list[Flight] = []
         for id, key, request in zip(ids, keys, requests, strict=True):
             if id in work:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -71,11 +71,13 @@ class Flight:
 class Work:
     """Outcomes to come, in the order of the requests: await it.
 
-    Awaiting raises what one of them ended with, once all are home. `clock` is the evaluator's, in seconds.
+    Awaiting raises what one of them ended with, once all are home. Those of `new` are asked for the first
+    time in this run. `clock` is the evaluator's, in seconds.
     """
 
-    def __init__(self, keys: Sequence[str], clock: Callable[[], float]) -> None:
-        self._keys = keys
+    def __init__(self, keys: Sequence[str], new: Set[str], clock: Callable[[], float]) -> None:
+        self.keys = keys
+        self.new = new
         self._clock = clock
         self._known: dict[str, Home] = {}
         self._flights: dict[str, Flight] = {}
@@ -130,7 +132,7 @@ class Work:
             if flight.home is not None:
                 self._known[key] = flight.home
         if error is None:
-            self._outcomes.set_result([self._known[key].outcome for key in self._keys])
+            self._outcomes.set_result([self._known[key].outcome for key in self.keys])
         elif isinstance(error, asyncio.CancelledError):
             self._outcomes.cancel()
         else:
