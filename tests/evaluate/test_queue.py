@@ -141,6 +141,18 @@ async def test_as_many_as_have_slots_are_told_that_they_are_next_and_nobody_wait
     assert told == ["a", "b", "c"]
 
 
+async def test_one_more_is_told_for_each_that_was_not_ready_when_its_turn_came() -> None:
+    queue, told = RolloutQueue(QueueSettings(1)), list[int]()
+    tickets = [queue.ticket(FULL) for _ in range(7)]
+    for number, ticket in enumerate(tickets):
+        queue.join(ticket, queue.look_further, soon=partial(told.append, number))
+    seen = [list(told)]
+    for ticket in tickets[:2]:
+        queue.leave(ticket, ANSWER)
+        seen.append(list(told))
+    assert seen == [[1, 2], [1, 2, 3, 4], [1, 2, 3, 4, 5, 6]]
+
+
 async def test_a_rollout_that_comes_again_keeps_its_age() -> None:
     one = desk()
     old = one.queue.ticket(FULL)

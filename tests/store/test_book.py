@@ -10,7 +10,7 @@ import pytest
 from paretune.core.rollout import Usage
 from paretune.store import Fact, MemoryStore, Run
 from paretune.store.base import StoredDecision, StoreError, Write
-from paretune.store.book import RunBook
+from paretune.store.book import DECISIONS_SECONDS, RunBook
 
 RUN = Run("run_1", "a", "2025-01-01T00:00:00Z", {})
 
@@ -59,6 +59,17 @@ async def test_decisions_are_not_waited_for_and_precede_what_is_written_after_th
     await book.flush()
     assert len(store.decisions(RUN.id)) == 4
     await book.close()
+
+
+async def test_decisions_that_nobody_follows_are_written_soon_and_at_the_end() -> None:
+    store = MemoryStore()
+    book = book_of(store)
+    book.decide(decision(0))
+    await asyncio.sleep(10 * DECISIONS_SECONDS)
+    assert [d.seq for d in store.decisions(RUN.id)] == [0]
+    book.decide(decision(1))
+    await book.close()
+    assert [d.seq for d in store.decisions(RUN.id)] == [0, 1]
 
 
 async def test_after_a_group_that_could_not_be_written_nothing_else_is() -> None:

@@ -57,8 +57,11 @@ class Commit:
         return self._done
 
     def then(self, tell: Callable[[Commit], None]) -> None:
-        """`tell` is called once it is done, in the order of asking."""
-        self._told.append(tell)
+        """`tell` is called once it is done, in the order of asking; now, if it is."""
+        if self._done:
+            tell(self)
+        else:
+            self._told.append(tell)
 
     def __await__(self) -> Generator[Any, None, frozenset[str]]:
         """Raises StoreError as the store does. Who gives up waiting takes nothing back."""
@@ -126,6 +129,7 @@ class RunBook:
         return commit
 
     def _open(self) -> Commit:
+        """The same, without any hurry."""
         if self._next is None:
             if self._broken is not None:
                 raise _again(self._broken)
