@@ -31,7 +31,7 @@ from paretune.views.evidence import check_packet, write_packet
 from paretune.views.lift import lift_table
 from paretune.views.run_view import read
 from support.rulebook import Rulebook, RulebookExecutor, dice
-from support.runs import THREE, Case, JournalStore, begin, canonical, first_difference
+from support.runs import THREE, Case, JournalStore, begin, canonical, first_difference, stands_still
 
 ONCE_WRONG = ["1/159", "1/705", "1/1378", "2/468", "2/636", "2/703"]
 """Put-off evaluations made up for after the end; a noise floor that the money did not hold."""
@@ -101,7 +101,7 @@ def drawn(name: str) -> tuple[Case, dict[str, Any], RulebookExecutor]:
 def _carried(job: Job, case: Case, executor: RulebookExecutor, store: Store, run_id: str) -> bool:
     """False if the task failed too often, as it may."""
     try:
-        asyncio.run(Runner(store, run_id, job, executor, case.proposer()).run())
+        asyncio.run(Runner(store, run_id, job, executor, case.proposer(), clock=stands_still).run())
     except RunFailed as failure:
         if "ill" not in failure.cause:
             raise

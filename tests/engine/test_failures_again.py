@@ -23,7 +23,7 @@ from paretune.store import MemoryStore, Write
 from paretune.store.base import StoredDecision
 from paretune.views.run_view import read
 from support.rulebook import Fails, RulebookExecutor
-from support.runs import CASES, Case, JournalStore, begin, canonical, first_difference
+from support.runs import CASES, Case, JournalStore, begin, canonical, first_difference, stands_still
 
 NOBODY = RolloutKey("c", "e", Split.PARETO, 0, Identity("task", "1", "policy"))
 ILL = Failure(NOBODY, FailureKind.TASK_FAILED, "the clerk is ill")
@@ -50,7 +50,7 @@ def _always(dispatch: Dispatch, asked: int) -> AttemptFailed:
 def _run(case: Case, store: MemoryStore, fails: Fails, run_id: str = "") -> tuple[str, RulebookExecutor]:
     job, proposer, executor = case.job(queue=ONE_TRY), case.proposer(), RulebookExecutor(case.book, fails)
     run_id = run_id or begin(store, job, proposer)
-    asyncio.run(Runner(store, run_id, job, executor, proposer).run())
+    asyncio.run(Runner(store, run_id, job, executor, proposer, clock=stands_still).run())
     return run_id, executor
 
 

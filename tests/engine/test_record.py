@@ -37,7 +37,17 @@ from paretune.store.book import RunBook
 from paretune.store.chain import chain
 from paretune.views.run_view import read
 from support.rulebook import HintProposer, RulebookExecutor, dice
-from support.runs import CASES, Case, JournalStore, begin, canonical, carry, first_difference, plain_result
+from support.runs import (
+    CASES,
+    Case,
+    JournalStore,
+    begin,
+    canonical,
+    carry,
+    first_difference,
+    plain_result,
+    stands_still,
+)
 
 ONE_TRY = QueueSettings(retry=RetryPolicy(attempts=1))
 
@@ -313,7 +323,7 @@ def test_a_run_that_rests_again_and_again_ends_as_if_it_had_not(name: str, place
     sessions = 0
     while store.run(run_id).status != "succeeded":
         sessions += 1
-        runner = Runner(store, run_id, job, executor, case.proposer())
+        runner = Runner(store, run_id, job, executor, case.proposer(), clock=stands_still)
         try:
             asyncio.run(_rest(runner, len(store.decisions(run_id)) + dice(name, sessions).randint(1, 6)))
         except Paused:

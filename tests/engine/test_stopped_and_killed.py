@@ -73,7 +73,7 @@ STOPS = [
     Stop("crowded", 2, "proposal_tokens", 9_000),
     Stop("lanes", 1, "tokens", 14_000),
     Stop("lanes", 0, "rollout_tokens", 6_000),
-    Stop("crowded", 2, "seconds", 2.0),
+    Stop("crowded", 2, "seconds", 1.2),
     Stop("classic", 0, "cost_usd", 0.3),
     Stop("merging", 1, "tokens", 20_000),
     Stop("rungs", 1, "cost_usd", 0.4, ENOUGH),

@@ -18,7 +18,7 @@ from math import inf
 from typing import Any, TypeVar
 
 from paretune.algorithms.ports import Record
-from paretune.core.errors import RunFailed
+from paretune.core.errors import BudgetExceeded, RunFailed
 from paretune.core.events import LaneResumed
 
 T = TypeVar("T")
@@ -41,8 +41,12 @@ class _Parked:
 
     def place(self) -> tuple[float, int]:
         """In the order of turns. Work that failed has no length: its lane is told as soon as may be."""
-        failed = self.work.done() and (self.work.cancelled() or self.work.exception() is not None)
-        return -inf if failed else self.ends(), self.number
+        return self.ends() if self.failure() is None else -inf, self.number
+
+    def failure(self) -> BaseException | None:
+        if not self.work.done():
+            return None
+        return asyncio.CancelledError() if self.work.cancelled() else self.work.exception()
 
 
 @dataclass(slots=True)
@@ -114,6 +118,8 @@ class Turns:
             return parked
         parked = await self._first_home()
         self.now = max(self.now, parked.place()[0])
+        if not isinstance(parked.failure(), BudgetExceeded | None):
+            return parked  # it ends the session; another one will hear of it what it has to say
         resumed = LaneResumed(lane=parked.lane, work=parked.number, at=self.now)
         await self.record.step(key, lambda: resumed)
         return parked

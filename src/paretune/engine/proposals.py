@@ -49,9 +49,14 @@ class Drafting:
         if self._began is None:
             self._began = self._clock()
 
-    def home(self, seconds: float) -> None:
-        """Its fact is there, with these seconds."""
+    def known(self, seconds: float) -> None:
+        """It has a fact with these seconds."""
         self._took = seconds
+
+    def answered(self) -> float:
+        """There will be no further call; the seconds until now."""
+        self._took = self.seconds()
+        return self._took
 
     def seconds(self) -> float:
         """Those of the fact, from the first call until its result, in whole microseconds; or so far."""
@@ -106,7 +111,7 @@ class Proposals:
         elif fact.paid_by != self._book.run_id:
             await self._book.draw([key])
             self._ledger.reuse("proposal")
-        drafting.home(fact.seconds)
+        drafting.known(fact.seconds)
         return Drafted(key, _result(fact))
 
     async def _ask(self, key: str, packet: Packet, drafting: Drafting) -> None:
@@ -143,10 +148,10 @@ class Proposals:
         except BaseException:
             self._ledger.release(f"{key}/{number}")
             raise
-        seconds = self._clock() - began
+        seconds, took = self._clock() - began, drafting.answered()
         paid = priced(result.usage, usd)
         self._ledger.settle(f"{key}/{number}", "proposal", paid, seconds)
-        fact = dataclasses.replace(_fact(key, result), seconds=drafting.seconds())
+        fact = dataclasses.replace(_fact(key, result), seconds=took)
         await self._book.done(attempt, fact, paid, seconds)
 
     def _tokens(self, packet: Packet) -> int | None:
@@ -165,9 +170,10 @@ class Proposals:
             self._heard += 1
         if error.kind is FailureKind.UNAUTHORISED or self._failures >= GIVE_UP_AFTER:
             raise RunFailed("the proposer gives no answer", str(error)) from error
+        took = drafting.answered()
         fact = _fact(key, Rejected(Reason.PROPOSER_FAILED, str(error)))
         body = {**fact.body, "after": self._decided()}
-        kept = dataclasses.replace(fact, kind="failure", body=body, seconds=drafting.seconds())
+        kept = dataclasses.replace(fact, kind="failure", body=body, seconds=took)
         await self._book.keep_failure(kept)
 
 

@@ -35,7 +35,9 @@ def check_record(store: Store, run_id: str) -> list[str]:
     try:
         verify_chain(run_id, log)
     except Diverged as error:
-        problems.append(str(error))
+        problems.append(str(error))  # what such a log says is not worth reading
+    else:
+        problems += _unbalanced(log)
     facts = store.facts(store.drawn(run_id), run_id)
     missing = [key for key in store.drawn(run_id) if key not in facts]
     if missing:
@@ -45,7 +47,6 @@ def check_record(store: Store, run_id: str) -> list[str]:
         for fact in facts.values()
         if is_rollout(fact) and outcome(fact).key.id != fact.key
     ]
-    problems += _unbalanced(log)
     cap = store.run(run_id).job.get("limits", {}).get("rollouts")
     drawn = sum(is_rollout(fact) for fact in facts.values())
     if cap is not None and drawn > cap:
