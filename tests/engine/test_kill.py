@@ -106,9 +106,9 @@ class Life:
 
     def _note(self, uncommitted: bool) -> None:
         """What the dead process left: where it was, and what must never be asked again."""
-        log = self.store.decisions(self.run_id)
-        last = log[-1] if log else None
-        full = last is not None and mortal.full_evaluation_follows(last.body)
+        plan = mortal.Plan("")
+        plan.after(self.store.decisions(self.run_id))
+        full = plan.inside
         self.kills["all"] += 1
         self.kills["inside a full evaluation"] += full
         self.kills["between a result and its commit"] += uncommitted

@@ -18,6 +18,7 @@ from typing import Any
 
 from paretune.container.client import ContainerClient
 from paretune.core.budget import Limits
+from paretune.core.events import LaneResumed
 from paretune.engine.job import Job
 from paretune.engine.run import Runner
 from paretune.evaluate.evaluator import QueueSettings
@@ -70,9 +71,8 @@ class Plan:
 
     def after(self, writes: Sequence[Write]) -> bool:
         for write in writes:
-            if isinstance(write, StoredDecision):
-                body = write.body
-                self.inside = full_evaluation_follows(body)
+            if isinstance(write, StoredDecision) and write.body["kind"] != LaneResumed.kind:
+                self.inside = full_evaluation_follows(write.body)
         return self.kind == "full" and self.inside and self.seen == self.number
 
 
@@ -82,8 +82,7 @@ class MortalStore(SqlStore):
     def __init__(self, place: Path, run_id: str, plan: Plan) -> None:
         super().__init__(place)
         self.plan = plan
-        log = self.decisions(run_id)
-        plan.after(log[-1:])
+        plan.after(self.decisions(run_id))
 
     def commit(self, run_id: str, writes: Sequence[Write]) -> frozenset[str]:
         if self.plan.before(writes):
