@@ -23,7 +23,7 @@ FIRST = 2
 """The first validation does not wait for its share of the rollouts, but for so many times as many steps:
 until then the result of the run is the initial prompt."""
 
-IDLE = 4
+IDLE = 8
 """Nor does any, once steps from the head found nothing to learn on so large a part of an epoch."""
 
 ODDS = 0.5

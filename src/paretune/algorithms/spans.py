@@ -8,7 +8,7 @@ from typing import NamedTuple
 from paretune.algorithms.lanes import Ends
 from paretune.algorithms.ports import Work
 
-SHARE = 4
+SHARE = 2
 """Work in the background is taken to have one in so many of the calls that may be out at once."""
 
 

@@ -11,7 +11,8 @@ from paretune.config.seeds import Seeds
 
 
 class GEPARolloutConfig(Section):
-    """`budget` caps the run's distinct rollouts, all splits together."""
+    """`budget` caps the run's distinct rollouts, all splits together. A minibatch has 4 examples in lanes
+    (`pipeline.mode = "async"`) if `minibatch_size` is not given, and fewer where the budget is small."""
 
     budget: int | None = Field(None, gt=0)
     max_concurrent: int = Field(20, gt=0)
@@ -73,7 +74,7 @@ class GEPAPipelineConfig(Section):
     `staleness_policy` says what becomes of a proposal whose parent is no longer the head: gated against its
     own parent all the same (`accept`), dropped when the head moved more than `drop_older_than` times, or
     carried onto the head (`repair`). `lanes`: as many as minibatches fit into `rollout.max_concurrent`, at
-    most 4, if not given, and fewer while edits clash. `guards`: further examples that
+    most 5, if not given, and fewer while edits clash. `guards`: further examples that
     the parent passes, added to each gate. A head is validated after `validate_every` accepted steps, within
     `validation_share` of the rollouts, on the pareto examples and at most `panel` others. `replicates` 1: a
     child that passes its gate by a single answer is asked once more there, unless answers repeat.
