@@ -42,8 +42,8 @@ LEAST_MINIBATCH, LEAST_STEPS = 3, 6
 MOST_LANES = 5
 """More only if asked for: where edits do not simply add up, late ones cost more than they bring."""
 MINIBATCH_IN_LANES = 4
-"""Where none is given. The document's 8 holds in `sync`: heads are followed by others at once, and what a gate
-on few examples lets through is found by a validation."""
+"""Where none is given; the document's 8 holds in `sync`. More heads come of the same rollouts, and what a
+gate on few examples lets through is found by a validation."""
 
 ENDLESS = 1_000_000
 """Generations of a run that its budget ends."""
