@@ -4,8 +4,9 @@
     python benchmarks/speed.py [--repeat N] [--landscape rules] [--ours default] wall
 
 Each part prints medians, with the ratio to what it is measured against in the same run, and keeps every run
-in `benchmarks/results/speed.json`. `scale` and `wall` need gepa (`pip install gepa==0.1.4`); `wall` runs only
-when named. `small` and `client` ask a container in a process of its own. All of ours but `wall` is on disk.
+in `benchmarks/results/speed.json`, beside what other parts left there. `scale` and `wall` need gepa
+(`pip install gepa==0.1.4`); `wall` runs only when named. `small` and `client` ask a container in a process of
+its own. All of ours but `wall` is on disk.
 """
 
 from __future__ import annotations
@@ -338,15 +339,15 @@ def main() -> None:
     parser.add_argument("--landscape", default="rules", help="of `wall`: a name, or a Python file")
     parser.add_argument("--ours", default="default", help="of `wall`: modes of benchmarks/ours.py")
     asked = parser.parse_args()
-    results: dict[str, Any] = {}
+    kept = ROOT / "benchmarks" / "results" / "speed.json"
+    results: dict[str, Any] = json.loads(kept.read_text()) if kept.is_file() else {}
     for name in asked.parts or PARTS:
         if name == "wall":
             results[name] = _walls(asked.landscape, asked.ours, asked.repeat or 5)
         else:
             results[name] = _measured(name, asked.repeat or 3)
-    folder = Path(__file__).parent / "results"
-    folder.mkdir(exist_ok=True)
-    (folder / "speed.json").write_text(json.dumps(results, indent=2) + "\n")
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text(json.dumps(results, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks import ours
 from benchmarks.landscapes import load
@@ -22,12 +22,21 @@ FORMS = ("default", "pxn4x4", "independent8")
 GOAL, FASTEST = "gepa default", "gepa pxn4x4"
 
 
+class Level(NamedTuple):
+    """The incumbent's means from this second on."""
+
+    seconds: float
+    validation: float
+    held_out: float
+
+
 @dataclass(frozen=True, slots=True)
 class Timed:
     """One run. Times in seconds; `rollouts` were counted by the world, `utilization` is of all slots.
 
     `reaches`: when the incumbent's validation mean was first what `GOAL` ends with on the same world;
-    `reaches_share` is that by the goal's wall clock, `to_fastest` this wall clock by that of `FASTEST`.
+    `reaches_share` is that by the goal's wall clock, `to_fastest` this wall clock by that of `FASTEST`, and
+    `overtakes` when the incumbent was first better on held-out examples than that ends.
     """
 
     name: str
@@ -42,16 +51,19 @@ class Timed:
     reaches: float | None = None
     reaches_share: float | None = None
     to_fastest: float | None = None
+    overtakes: float | None = None
 
-    def beside(self, rivals: Mapping[str, Timed], levels: Iterable[tuple[float, float]]) -> Timed:
-        """Held against gepa. `levels`: seconds, and the incumbent's validation mean from then on."""
+    def beside(self, rivals: Mapping[str, Timed], levels: Sequence[Level]) -> Timed:
+        """Held against gepa."""
         goal, fastest = rivals[GOAL], rivals[FASTEST]
-        reaches = next((seconds for seconds, mean in levels if mean >= goal.validation - 1e-9), None)
+        reaches = next((one.seconds for one in levels if one.validation >= goal.validation - 1e-9), None)
+        overtakes = next((one.seconds for one in levels if one.held_out > fastest.held_out), None)
         return replace(
             self,
             reaches=reaches,
             reaches_share=None if reaches is None else reaches / goal.wall,
             to_fastest=self.wall / fastest.wall,
+            overtakes=overtakes,
         )
 
 
@@ -80,10 +92,8 @@ class Course:
                 timed, levels = self._timed(f"paretune {mode}", in_flight, partial(ours.run, settings=given))
                 yield timed.beside(rivals, levels)
 
-    def _timed(
-        self, name: str, in_flight: int, run: Callable[..., Result]
-    ) -> tuple[Timed, list[tuple[float, float]]]:
-        """The run, and its curve of validation means."""
+    def _timed(self, name: str, in_flight: int, run: Callable[..., Result]) -> tuple[Timed, list[Level]]:
+        """The run, and its curve."""
         module = load(self.landscape)
         world, measure = (module.World(seed=self.seed, **self.settings) for _ in range(2))
         found = run(
@@ -107,7 +117,9 @@ class Course:
             validation=measure.true_score(best, "val"),
             held_out=measure.true_score(best, "test"),
         )
-        return timed, [(p.seconds, measure.true_score(dict(p.texts), "val")) for p in found.curve]
+        curve = [(point.seconds, dict(point.texts)) for point in found.curve]
+        score = measure.true_score
+        return timed, [Level(at, score(texts, "val"), score(texts, "test")) for at, texts in curve]
 
 
 COLUMNS: Mapping[str, tuple[str, str]] = {
@@ -119,6 +131,7 @@ COLUMNS: Mapping[str, tuple[str, str]] = {
     "reaches": (f"reaches {GOAL} after s", ".2f"),
     "reaches_share": ("share of its wall", ".3f"),
     "to_fastest": (f"wall to {FASTEST}", ".2f"),
+    "overtakes": (f"better held-out than {FASTEST} after s", ".2f"),
 }
 
 

@@ -111,10 +111,12 @@ def test_walls_are_held_against_the_rivals_of_the_same_world() -> None:
     base = wall.Timed("gepa default", 0, 32, 40.0, 0.1, 2050, False, 0.4, 0.4)
     rivals = {base.name: base, "gepa pxn4x4": replace(base, name="gepa pxn4x4", wall=10.0)}
     run = replace(base, name="paretune default", wall=8.0, rollouts=2000, in_budget=True, validation=0.6)
-    first = run.beside(rivals, [(0.5, 0.1), (2.0, 0.4), (3.0, 0.6)])
+    curve = [wall.Level(0.5, 0.1, 0.1), wall.Level(2.0, 0.4, 0.4), wall.Level(3.0, 0.6, 0.5)]
+    first = run.beside(rivals, curve)
     assert (first.reaches, first.reaches_share, first.to_fastest) == (2.0, 0.05, 0.8)
-    never = run.beside(rivals, [(0.5, 0.1)])
-    assert (never.reaches, never.reaches_share) == (None, None)
+    assert first.overtakes == 3.0, "as good is not better"
+    never = run.beside(rivals, curve[:1])
+    assert (never.reaches, never.reaches_share, never.overtakes) == (None, None, None)
     told = wall.table(wall.medians([*rivals.values(), first, first, never]))
     row = _cells(told, "paretune default")
     assert (row["reaches gepa default after s"], row["rollouts"], row["in budget"]) == (
