@@ -6,6 +6,7 @@ what can be paid at a moment does, too; what is on record must not.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Iterator
@@ -16,17 +17,19 @@ import pytest
 
 from paretune.core import events
 from paretune.core.budget import PAID
-from paretune.core.errors import RunFailed
+from paretune.core.errors import Paused, RunFailed
 from paretune.core.rollout import Usage
 from paretune.engine.job import Prices
+from paretune.engine.run import Runner, Watch
 from paretune.engine.verify import check_record, replay_record
 from paretune.evaluate.evaluator import QueueSettings
 from paretune.propose.base import Packet, Proposal
 from paretune.store.base import StoredDecision
 from paretune.views.run_view import read
-from support.rulebook import HintProposer, dice
+from support.clock import run_virtual
+from support.rulebook import HintProposer, RulebookExecutor, dice
 from support.runs import CASES, Case, JournalStore, begin
-from support.slow import Thinking, lived
+from support.slow import Slow, Thinking, lived
 
 UNKNOWN = Prices(unknown_allowed=frozenset({"rollout", "proposal"}))
 ENOUGH = Prices(rollout=0.001, proposal=0.06)
@@ -129,3 +132,33 @@ def _goes_on(stop: Stop, store: JournalStore, run_id: str, times: float) -> None
     if any(d.body["kind"] == events.SearchEnded.kind and d.body["reason"] in PAID for d in before):
         new = [a.begun for a in store.attempts(run_id) if a.begun.id not in asked]
         assert {begun.role for begun in new} <= {"rollout"}, "a search that is over asks for nothing"
+
+
+@pytest.mark.parametrize("stop", STOPS[:7], ids=lambda stop: f"{stop.name}-{stop.limit}-{stop.cap}")
+@pytest.mark.parametrize("delay", [0.0, 0.05, 0.2])
+def test_a_run_that_is_paused_while_it_gives_up_what_it_cannot_pay_goes_on(stop: Stop, delay: float) -> None:
+    case, store, thinking = stop.case, JournalStore(), Thinking(Dear(stop.seed))
+    cap: dict[str, Any] = {stop.limit: stop.cap}
+    job = case.job(limits=replace(case.limits, **cap), prices=stop.prices)
+    run_id = begin(store, job, thinking)
+
+    async def carried() -> None:
+        paused, loop = asyncio.Event(), asyncio.get_running_loop()
+
+        def look(decision: events.Decision) -> None:
+            if isinstance(decision, events.SearchEnded):
+                loop.call_later(delay, paused.set)
+
+        executor, watch = Slow(RulebookExecutor(case.book)), Watch(decision=look)
+        runner = Runner(store, run_id, job, executor, thinking, watch, stop=paused, clock=loop.time)
+        with contextlib.suppress(RunFailed, Paused):
+            await runner.run()
+
+    run_virtual(carried())
+    before = store.decisions(run_id)
+    stop.session(store, run_id, now=77.7)
+    after = store.decisions(run_id)
+    assert [decision.chain for decision in after[: len(before)]] == [decision.chain for decision in before]
+    assert check_record(store, run_id) == []
+    if read(store, run_id).finished:
+        assert replay_record(store, run_id) == len(after)

@@ -25,6 +25,8 @@ T = TypeVar("T")
 Ends = Callable[[], float]
 """When work ends on the lanes' clock; while it is out, the earliest moment at which it may."""
 
+FASTEST = 2
+"""Work in the background gets on by at most so many seconds a second (`spans.SHARE`)."""
 GLANCE_SECONDS = 0.001
 """Work that is out is looked at again after so long at least."""
 
@@ -135,7 +137,7 @@ class Turns:
                 before = [p.place() for p in out.values() if p.place() < place]
                 if not before:
                     return self._parked[first]
-                wait = max(GLANCE_SECONDS, place[0] - min(before)[0])
+                wait = max(GLANCE_SECONDS, (place[0] - min(before)[0]) / FASTEST)
             await asyncio.wait(out, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
 
     async def _give(self, parked: _Parked) -> None:

@@ -123,7 +123,7 @@ class Search:
             result = await work
         except ParetuneError as raised:
             error = raised
-        if self._ran_out():
+        if self._ran_out() and isinstance(error, BudgetExceeded | None):
             raise BudgetExceeded("cost_usd", 0, 0) from error
         end = None
         if isinstance(error, BudgetExceeded) and error.limit in PAID and self.pool.members:

@@ -102,6 +102,10 @@ class Ledger:
         which of them are refused is no consequence of the record."""
         self._refused.add(key)
 
+    def paid(self, key: str) -> None:
+        """Somebody asked for this rollout again, and it has a result now."""
+        self._refused.discard(key)
+
     def reopen(self) -> None:
         """After the search: what is still to be asked can be reserved again."""
         self.closed = False

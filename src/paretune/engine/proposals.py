@@ -133,7 +133,11 @@ class Proposals:
         while self._ledger.must_wait("proposal", tokens):
             await released(self._ledger)
         usd = self._ledger.reserve(f"{key}/{number}", self._price(packet), "proposal", tokens)
-        attempt = await self._book.begin(key, "proposal", number, usd)
+        try:
+            attempt = await self._book.begin(key, "proposal", number, usd)
+        except BaseException:
+            self._ledger.release(f"{key}/{number}")
+            raise
         began = self._clock()
         drafting.called()
         result: Proposal | Rejected

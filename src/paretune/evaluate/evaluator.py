@@ -213,7 +213,11 @@ class Evaluator:
         flight.attempts += 1
         reservation = f"{flight.id}/{flight.attempts}"
         usd = self._ledger.reserve(reservation, self._price(), tokens=self._tokens)
-        begun = self._book.begin_soon(flight.id, "rollout", flight.attempts, usd)
+        try:
+            begun = self._book.begin_soon(flight.id, "rollout", flight.attempts, usd)
+        except BaseException:
+            self._ledger.release(reservation)
+            raise
         return Booking(reservation, usd, *begun)
 
     def _take_off(self, flight: Flight) -> None:
@@ -244,6 +248,7 @@ class Evaluator:
         if isinstance(end, Home):
             flight.home = end
             self._remember(flight.id, end)
+            self._ledger.paid(flight.id)
         else:
             flight.error = end
             if isinstance(end, BudgetExceeded):
