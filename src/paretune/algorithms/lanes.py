@@ -25,8 +25,9 @@ T = TypeVar("T")
 Ends = Callable[[], float]
 """When work ends on the lanes' clock; while it is out, the earliest moment at which it may."""
 
-FASTEST = 2
-"""Work in the background gets on by at most so many seconds a second (`spans.SHARE`)."""
+SHARE = 2
+"""Work in the background is taken to have one in so many of the calls that may be out at once. With all of
+them it gets on by so many seconds a second."""
 GLANCE_SECONDS = 0.001
 """Work that is out is looked at again after so long at least."""
 
@@ -137,7 +138,7 @@ class Turns:
                 before = [p.place() for p in out.values() if p.place() < place]
                 if not before:
                     return self._parked[first]
-                wait = max(GLANCE_SECONDS, (place[0] - min(before)[0]) / FASTEST)
+                wait = max(GLANCE_SECONDS, (place[0] - min(before)[0]) / SHARE)
             await asyncio.wait(out, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
 
     async def _give(self, parked: _Parked) -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from paretune.algorithms.finish import Contender
-from paretune.algorithms.lanes import Lane, Turns
+from paretune.algorithms.lanes import SHARE, Lane, Turns
 from paretune.algorithms.rungs import rung_ends
 from paretune.algorithms.search import Search
-from paretune.algorithms.spans import SHARE, Span, Spans
+from paretune.algorithms.spans import Span, Spans
 from paretune.algorithms.validation import Incumbent, Pace
 from paretune.core import events
 from paretune.core.candidate import Candidate, CandidateId

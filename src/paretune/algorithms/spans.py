@@ -8,9 +8,6 @@ from typing import NamedTuple
 from paretune.algorithms.lanes import Ends
 from paretune.algorithms.ports import Work
 
-SHARE = 2
-"""Work in the background is taken to have one in so many of the calls that may be out at once."""
-
 
 class Span(NamedTuple):
     """Work that is under way, and when it ends."""
