@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from random import Random
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from paretune.algorithms.ablation import LEAST, LONGEST_WAIT, MOST_AT_ONCE, Ablation, without
@@ -80,6 +80,7 @@ def test_json_and_texts_with_few_lines_of_their_own_are_left_alone() -> None:
     assert Ablation(FIRST).begin(0, short, Random(0)) is None
 
 
+@example(text="\r\rb\n\na", gone={"b"})
 @given(
     st.text(alphabet="ab \n\r\u2028", max_size=30), st.sets(st.sampled_from(["a", "b", "ab", "ba ", " b"]))
 )

@@ -79,6 +79,9 @@ def without(text: str, gone: Collection[str]) -> str:
     """The text without these lines; it ends as it did, with the end of a line or without one."""
     lines = text.splitlines(keepends=True)
     left = [line for line in lines if line.splitlines()[0] not in gone]
+    for n in reversed(range(len(left) - 1)):
+        if left[n].endswith("\r") and left[n + 1] == "\n":  # what stood between is gone: still two lines
+            left[n] = left[n][:-1] + "\n"
     if left and lines[-1].splitlines() == [lines[-1]]:  # it ends without one
         while left and not left[-1].splitlines()[0]:
             left.pop()
