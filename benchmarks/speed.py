@@ -324,7 +324,7 @@ def _walls(landscape: str, modes: str, worlds: int) -> dict[str, Any]:
             told = f"world {seed}, {run.name}, {run.in_flight} in flight"
             print(f"{told}: {run.wall:.1f} s, validation {run.validation:.3f}", file=sys.stderr)
     rows = wall.medians(timed)
-    print(f"wall: {Path(landscape).stem}, {wall.BUDGET:,} rollouts that sleep. Medians of {worlds} worlds.\n")
+    print(f"wall: {Path(landscape).stem}, rollouts that sleep. Medians of {worlds} worlds.\n")
     print(wall.table(rows))
     return {"landscape": landscape, "medians": rows, "runs": [asdict(run) for run in timed]}
 

@@ -1,7 +1,7 @@
 """Wall clock where calls take time: paretune and gepa on the same worlds, rollouts and reflections asleep.
 
 Driven by `speed.py wall`. Both take a minibatch of 4 and 2,000 rollouts, 32 in flight; paretune once more
-with 64, which must not make it pass its budget.
+with 64, which must not make it pass its budget, and once with a budget of 800.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from benchmarks.result import Result
 
 SIZES = {"n_train": 56, "n_val": 56}
 BUDGET, MINIBATCH, IN_FLIGHT = 2_000, 4, 32
+SHORT = 800
+"""A budget with which a whole run is to end before that of `FASTEST`, and better."""
 FORMS = ("default", "pxn4x4", "independent8")
 GOAL, FASTEST = "gepa default", "gepa pxn4x4"
 
@@ -42,6 +44,7 @@ class Timed:
     name: str
     world: int
     in_flight: int
+    budget: int
     wall: float
     utilization: float
     rollouts: int
@@ -73,7 +76,6 @@ class Course:
 
     landscape: str
     seed: int
-    budget: int = BUDGET
     settings: Mapping[str, Any] = field(default_factory=lambda: SIZES)
 
     def runs(self, modes: Iterable[str]) -> Iterator[Timed]:
@@ -83,23 +85,26 @@ class Course:
         done = []
         for form in FORMS:
             arguments = {**theirs.FORMS[form], "reflection_minibatch_size": MINIBATCH}
-            done.append(self._timed(f"gepa {form}", IN_FLIGHT, partial(theirs.run, form=arguments)))
+            done.append(self._timed(f"gepa {form}", partial(theirs.run, form=arguments)))
         rivals = {timed.name: timed for timed, _ in done}
         yield from (timed.beside(rivals, levels) for timed, levels in done)
         for mode in modes:
             given = replace(ours.MODES[mode], minibatch_size=MINIBATCH)
-            for in_flight in (IN_FLIGHT, 2 * IN_FLIGHT):
-                timed, levels = self._timed(f"paretune {mode}", in_flight, partial(ours.run, settings=given))
+            for in_flight, budget in ((IN_FLIGHT, BUDGET), (2 * IN_FLIGHT, BUDGET), (IN_FLIGHT, SHORT)):
+                run = partial(ours.run, settings=given)
+                timed, levels = self._timed(f"paretune {mode}", run, in_flight, budget)
                 yield timed.beside(rivals, levels)
 
-    def _timed(self, name: str, in_flight: int, run: Callable[..., Result]) -> tuple[Timed, list[Level]]:
+    def _timed(
+        self, name: str, run: Callable[..., Result], in_flight: int = IN_FLIGHT, budget: int = BUDGET
+    ) -> tuple[Timed, list[Level]]:
         """The run, and its curve."""
         module = load(self.landscape)
         world, measure = (module.World(seed=self.seed, **self.settings) for _ in range(2))
         found = run(
             world=world,
             reflection_lm=module.ReflectionLM(world),
-            budget=self.budget,
+            budget=budget,
             concurrency=in_flight,
             sleep=True,
             seed=self.seed,
@@ -110,10 +115,11 @@ class Course:
             name=name,
             world=self.seed,
             in_flight=in_flight,
+            budget=budget,
             wall=found.wall,
             utilization=told["utilization"],
             rollouts=made,
-            in_budget=made <= self.budget,
+            in_budget=made <= budget,
             validation=measure.true_score(best, "val"),
             held_out=measure.true_score(best, "test"),
         )
@@ -136,11 +142,14 @@ COLUMNS: Mapping[str, tuple[str, str]] = {
 
 
 def medians(timed: Sequence[Timed]) -> list[dict[str, Any]]:
-    """A row for each mode and width. Never reaching the goal counts as infinite; None if the median is."""
+    """A row for each mode, width and budget.
+
+    Never reaching the goal counts as infinite; None if the median is.
+    """
     rows = []
-    for name, in_flight in dict.fromkeys((t.name, t.in_flight) for t in timed):
-        own = [t for t in timed if (t.name, t.in_flight) == (name, in_flight)]
-        row: dict[str, Any] = {"name": name, "in_flight": in_flight}
+    for kind in dict.fromkeys((t.name, t.in_flight, t.budget) for t in timed):
+        own = [t for t in timed if (t.name, t.in_flight, t.budget) == kind]
+        row: dict[str, Any] = dict(zip(("name", "in_flight", "budget"), kind, strict=True))
         for column in COLUMNS:
             values = [getattr(t, column) for t in own]
             middle = statistics.median(float("inf") if v is None else v for v in values)
@@ -152,11 +161,11 @@ def medians(timed: Sequence[Timed]) -> list[dict[str, Any]]:
 
 def table(rows: Iterable[Mapping[str, Any]]) -> str:
     """Markdown."""
-    heads = ["", "in flight", *(head for head, _ in COLUMNS.values()), "in budget"]
+    heads = ["", "in flight", "budget", *(head for head, _ in COLUMNS.values()), "in budget"]
     lines = [heads, ["---"] * len(heads)]
     for row in rows:
         cells = [
             "never" if row[name] is None else format(row[name], form) for name, (_, form) in COLUMNS.items()
         ]
-        lines.append([row["name"], str(row["in_flight"]), *cells, row["in_budget"]])
+        lines.append([row["name"], str(row["in_flight"]), f"{row['budget']:,}", *cells, row["in_budget"]])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

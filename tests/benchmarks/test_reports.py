@@ -108,7 +108,7 @@ def _write(folder: Path, conditions: Any, runs: Sequence[Any]) -> Path:
 
 def test_walls_are_held_against_the_rivals_of_the_same_world() -> None:
     wall = _module("wall")
-    base = wall.Timed("gepa default", 0, 32, 40.0, 0.1, 2050, False, 0.4, 0.4)
+    base = wall.Timed("gepa default", 0, 32, 2000, 40.0, 0.1, 2050, False, 0.4, 0.4)
     rivals = {base.name: base, "gepa pxn4x4": replace(base, name="gepa pxn4x4", wall=10.0)}
     run = replace(base, name="paretune default", wall=8.0, rollouts=2000, in_budget=True, validation=0.6)
     curve = [wall.Level(0.5, 0.1, 0.1), wall.Level(2.0, 0.4, 0.4), wall.Level(3.0, 0.6, 0.5)]
@@ -125,3 +125,5 @@ def test_walls_are_held_against_the_rivals_of_the_same_world() -> None:
         "3/3",
     )
     assert _cells(wall.table(wall.medians([never])), "paretune default")["share of its wall"] == "never"
+    short = replace(first, budget=800, wall=5.0)
+    assert [row["wall"] for row in wall.medians([first, short])] == [8.0, 5.0], "budgets stand apart"
