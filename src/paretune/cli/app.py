@@ -81,10 +81,10 @@ def run(
     json: Json = False,
 ) -> None:
     """Run a job document here, in this process."""
-    from paretune.cli.jobs import start, with_url
-    from paretune.cli.session import Workspace
+    from paretune.cli.session import start, with_url
     from paretune.cli.show import as_data, show
     from paretune.config import PromptLearningConfig
+    from paretune.engine.workspace import Workspace
 
     config = with_url(PromptLearningConfig.from_path(file), task_url)
     with Workspace.open(store, new=True) as workspace:
@@ -105,11 +105,11 @@ def resume(
     json: Json = False,
 ) -> None:
     """Carry on a run that was paused, killed or failed; under larger caps where they are given."""
-    from paretune.cli.caps import Caps
-    from paretune.cli.jobs import go_on
     from paretune.cli.runs import find
-    from paretune.cli.session import Workspace
+    from paretune.cli.session import go_on
     from paretune.cli.show import as_data, show
+    from paretune.engine.caps import Caps
+    from paretune.engine.workspace import Workspace
     from paretune.views.run_view import read
 
     caps = Caps(max_cost_usd, max_total_tokens, max_policy_tokens, max_proposer_tokens, max_seconds)
@@ -131,8 +131,8 @@ def resume(
 def show_run(run_id: RunId = "last", store: StorePath = None, json: Json = False) -> None:
     """Candidates, diff, lift with intervals, coverage, cost, and what each key did."""
     from paretune.cli.runs import find
-    from paretune.cli.session import Workspace
     from paretune.cli.show import as_data, show
+    from paretune.engine.workspace import Workspace
     from paretune.views.run_view import read
 
     with Workspace.open(store) as workspace:
@@ -144,7 +144,7 @@ def show_run(run_id: RunId = "last", store: StorePath = None, json: Json = False
 def list_runs(store: StorePath = None, json: Json = False) -> None:
     """All runs of a store, newest first."""
     from paretune.cli.runs import state
-    from paretune.cli.session import Workspace
+    from paretune.engine.workspace import Workspace
 
     with Workspace.open(store) as workspace:
         rows = [(run, state(workspace, run)) for run in workspace.store.runs()]
@@ -184,7 +184,7 @@ def forecast(file: JobFile, task_url: TaskUrl = None, store: StorePath = None, j
 def export(run_id: RunId, folder: Path, store: StorePath = None) -> None:
     """One run as a folder: its record, and the evidence packet that people can read."""
     from paretune.cli.runs import find
-    from paretune.cli.session import Workspace
+    from paretune.engine.workspace import Workspace
     from paretune.store.files import export_run
     from paretune.views.evidence import write_packet
     from paretune.views.run_view import read
@@ -199,7 +199,7 @@ def export(run_id: RunId, folder: Path, store: StorePath = None) -> None:
 @app.command("import")
 def import_(folder: Path, store: StorePath = None) -> None:
     """Take an exported run into the store."""
-    from paretune.cli.session import Workspace
+    from paretune.engine.workspace import Workspace
     from paretune.store.files import import_run
 
     with Workspace.open(store, new=True) as workspace:

@@ -6,13 +6,14 @@ import os
 from pathlib import Path
 
 from paretune.cli.console import say
-from paretune.cli.jobs import container, with_url
 from paretune.cli.outlook import CAPS, count, duration, money
-from paretune.cli.session import DEFAULT_STORE, Workspace
+from paretune.cli.session import with_url
 from paretune.config import PromptLearningConfig
 from paretune.engine.forecast import Forecast, forecast, history
 from paretune.engine.job import Job
+from paretune.engine.launch import container
 from paretune.engine.prepare import prepare
+from paretune.engine.workspace import DEFAULT_STORE, Workspace
 
 
 async def job_of(file: Path, task_url: str | None) -> Job:

@@ -1,32 +1,51 @@
-"""From a job document to a run: the parts that `run`, `resume` and `forecast` share."""
+"""From a job document to a run that can be carried on: container, proposer, job, and the store's row."""
 
 from __future__ import annotations
 
 import datetime
-import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
-from paretune.cli.caps import Caps, capped
-from paretune.cli.session import Workspace, drive
 from paretune.config import PromptLearningConfig
 from paretune.config.environment import resolve_key
 from paretune.container.client import ContainerClient, Timeouts
 from paretune.core.errors import Misconfigured, NotAvailable
 from paretune.engine.job import Job
-from paretune.engine.prepare import prepare, proposer_price
+from paretune.engine.prepare import Prepared, prepare, proposer_price
 from paretune.llm.chat import ChatModel
-from paretune.llm.efforts import ProposerFile, resolve
+from paretune.llm.efforts import ProposerFile, ProposerModel, resolve
 from paretune.propose.base import Proposer
 from paretune.propose.operators import OperatorProposer
 from paretune.propose.packet_text import PromptLimits
 from paretune.propose.reflect import ReflectiveProposer
-from paretune.store import Run, new_run_id
-from paretune.views.run_view import RunView
+from paretune.store import Run
 
 CHARACTERS_A_TOKEN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What a run needs beside its record."""
+
+    ready: Prepared
+    proposer: Proposer
+
+
+@asynccontextmanager
+async def launched(
+    config: PromptLearningConfig, environment: Mapping[str, str], *, fresh: str = ""
+) -> AsyncIterator[Launch]:
+    """Proposer and container of the document, and its job. `fresh` keeps results of other runs out.
+
+    Keys come from the environment. Raises Misconfigured, NotAvailable, or RunFailed when the container does
+    not answer.
+    """
+    async with proposing(config, environment) as proposer, container(config, environment) as client:
+        model = proposer_model(config, environment)
+        ready = await prepare(config, client, fresh=fresh, proposer_model=model)
+        yield Launch(ready, proposer)
 
 
 @asynccontextmanager
@@ -56,8 +75,7 @@ async def proposing(config: PromptLearningConfig, environment: Mapping[str, str]
         return
     if gepa.proposer_type in ("spec", "agent"):
         raise NotAvailable(f"prompt_learning.gepa.proposer_type = {gepa.proposer_type!r}")
-    given = ProposerFile(config.proposer.base_url, config.proposer.model, config.proposer.api_key_env)
-    endpoint = resolve(gepa.proposer_effort, gepa.proposer_output_tokens, file=given, environment=environment)
+    endpoint = _endpoint(config, environment)
     limits = PromptLimits(whole=CHARACTERS_A_TOKEN * endpoint.prompt_tokens)
     async with ChatModel(
         endpoint.base_url,
@@ -73,46 +91,13 @@ async def proposing(config: PromptLearningConfig, environment: Mapping[str, str]
 
 def proposer_model(config: PromptLearningConfig, environment: Mapping[str, str]) -> str:
     """The model that proposals will really be asked of; empty where none is."""
-    gepa = config.gepa
-    if gepa.proposer_type == "operators":
-        return ""
+    return "" if config.gepa.proposer_type == "operators" else _endpoint(config, environment).model
+
+
+def _endpoint(config: PromptLearningConfig, environment: Mapping[str, str]) -> ProposerModel:
     given = ProposerFile(config.proposer.base_url, config.proposer.model, config.proposer.api_key_env)
-    return resolve(
-        gepa.proposer_effort, gepa.proposer_output_tokens, file=given, environment=environment
-    ).model
-
-
-def with_url(config: PromptLearningConfig, task_url: str | None) -> PromptLearningConfig:
-    """The document with another address for its container."""
-    if not task_url:
-        return config
-    if not task_url.startswith(("http://", "https://")):
-        raise Misconfigured("--task-url", "must start with http:// or https://")
-    return config.model_copy(update={"task_app_url": task_url.rstrip("/")})
-
-
-async def start(config: PromptLearningConfig, workspace: Workspace, *, fresh: bool, quiet: bool) -> RunView:
-    """A new run of this document."""
-    run_id = new_run_id()
-    async with proposing(config, os.environ) as proposer, container(config, os.environ) as client:
-        model = proposer_model(config, os.environ)
-        ready = await prepare(config, client, fresh=run_id if fresh else "", proposer_model=model)
-        source = {"kind": "document", "fresh": fresh}
-        workspace.store.create_run(new_run(run_id, ready.job, proposer, source=source))
-        return await drive(workspace, run_id, ready, proposer, quiet=quiet)
-
-
-async def go_on(run: Run, workspace: Workspace, task_url: str | None, caps: Caps, *, quiet: bool) -> RunView:
-    """An earlier run, from where its record stands. Raises Misconfigured if the task is not the same, or a
-    cap below what is spent."""
-    config = with_url(PromptLearningConfig.from_mapping(run.job["document"]), task_url)
-    fresh = run.id if run.job["source"].get("fresh") else ""
-    async with proposing(config, os.environ) as proposer, container(config, os.environ) as client:
-        model = proposer_model(config, os.environ)
-        ready = await prepare(config, client, fresh=fresh, proposer_model=model)
-        refuse_other_job(run, ready.job, proposer)
-        ready = replace(ready, job=capped(ready.job, run, workspace.store, caps))
-        return await drive(workspace, run.id, ready, proposer, quiet=quiet)
+    gepa = config.gepa
+    return resolve(gepa.proposer_effort, gepa.proposer_output_tokens, file=given, environment=environment)
 
 
 def refuse_other_job(run: Run, job: Job, proposer: Proposer) -> None:
