@@ -1,0 +1,121 @@
+"""The server: an application, what works behind it, and how it is started."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+
+import uvicorn
+from fastapi import FastAPI
+from filelock import FileLock, Timeout
+from starlette.types import ASGIApp
+
+from paretune.core.errors import Misconfigured
+from paretune.engine.workspace import Workspace
+from paretune.server import routes_candidates, routes_common
+from paretune.server.asking import handle_errors
+from paretune.server.door import Door, refuse_open_door
+from paretune.server.keys import KeyRing
+from paretune.server.routes_jobs import PREFIXES, job_routes, submit_routes
+from paretune.server.service import JobSecrets, Service
+from paretune.server.teller import Teller
+from paretune.server.vault import Vault
+from paretune.server.workers import Workers
+from paretune.store.sql_jobs import SqlJobs
+
+logger = logging.getLogger(__name__)
+LOCK, KEY_FILE = "server.lock", "server.key"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a server works. `rollouts` may be out in all jobs together, `jobs` are at work at once, `waiting`
+    may wait. `hosts` are further names under which it is asked."""
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    jobs: int = 4
+    rollouts: int = 128
+    waiting: int = 1_000
+    hosts: Collection[str] = ()
+
+
+@contextmanager
+def opened(workspace: Workspace, settings: Settings) -> Iterator[ASGIApp]:
+    """The application over this workspace. Raises Misconfigured if another server works on it, or if other
+    machines could come in without a key."""
+    with _alone(workspace), contextlib.closing(SqlJobs(workspace.address)) as jobs:
+        keys = KeyRing(jobs)
+        refuse_open_door(settings.host, keys)
+        held = JobSecrets(jobs, Vault(workspace.folder / KEY_FILE))
+        teller = Teller(jobs, workspace)
+        workers = Workers(jobs, workspace, held, teller.ended, settings.jobs, settings.rollouts)
+        service = Service(jobs, workspace, held, workers, teller, settings.waiting)
+        yield Door(build(service), keys, {settings.host, *settings.hosts})
+
+
+def build(service: Service) -> FastAPI:
+    """The routes, and the tasks behind them for as long as the application lives."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        tasks = [
+            asyncio.create_task(service.workers.run()),
+            asyncio.create_task(service.teller.run(lambda: service.workers.at_work)),
+        ]
+        for task in tasks:
+            task.add_done_callback(_say_if_it_died)
+        try:
+            yield
+        finally:
+            await service.workers.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await service.teller.close()
+
+    app = FastAPI(title="paretune", version=metadata.version("paretune"), lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.service = service
+    handle_errors(app)
+    app.include_router(routes_common.router)
+    app.include_router(submit_routes())
+    app.include_router(routes_candidates.router)
+    for prefix in PREFIXES:
+        app.include_router(job_routes(prefix))
+    return app
+
+
+def serve(workspace: Workspace, settings: Settings) -> None:
+    """Serve until interrupted; then bring all runs to rest. They go on with the next server."""
+    with opened(workspace, settings) as app:
+        config = uvicorn.Config(app, settings.host, settings.port, log_level="warning", access_log=False, timeout_graceful_shutdown=3)
+        uvicorn.Server(config).run()
+
+
+@contextmanager
+def _alone(workspace: Workspace) -> Iterator[None]:
+    """No other server works on these jobs."""
+    workspace.folder.mkdir(parents=True, exist_ok=True)
+    busy = Misconfigured("--store", "another server works on this store; stop it first, or name another store")
+    lock = FileLock(workspace.folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise busy from None
+    try:
+        with workspace.store.claim("server") as mine:
+            if not mine:
+                raise busy
+            yield
+    finally:
+        lock.release()
+
+
+def _say_if_it_died(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("a part of the server died: %s", error, exc_info=error)

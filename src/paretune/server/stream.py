@@ -1,0 +1,58 @@
+"""Server-sent events: a job's events from the first (or from where a reader stands) to the last.
+
+Nothing is kept for a reader but a number: who reads slowly, or not at all, delays nobody and takes no memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import StreamingResponse
+
+from paretune.core.errors import Misconfigured
+from paretune.server.service import Service
+from paretune.server.wire.events import event_json
+
+PAGE = 200
+KEEP_ALIVE_SECONDS = 10.0
+OVER = ("succeeded", "failed", "cancelled")
+
+
+def stream(request: Request, service: Service, job_id: str, since: int) -> StreamingResponse:
+    """The answer to a reader, who may say in `Last-Event-ID` where it stands."""
+    last = request.headers.get("last-event-id", "")
+    if last:
+        if not last.isdigit():
+            raise Misconfigured("Last-Event-ID", "must be the number of an event")
+        since = max(since, int(last))
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_lines(service, job_id, since), media_type="text/event-stream", headers=headers)
+
+
+async def _lines(service: Service, job_id: str, since: int) -> AsyncIterator[str]:
+    yield ": connected\n\n"
+    while True:
+        bell = service.teller.bells.bell(job_id)
+        job = await service.job(job_id)  # before the events: its last ones are there when it says it is over
+        events = await asyncio.to_thread(service.jobs.events, job_id, since, PAGE)
+        for event in events:
+            yield frame(event_json(job_id, event))
+            since = event.seq
+        if events:
+            continue
+        if job.state in OVER:
+            return
+        try:
+            await asyncio.wait_for(bell.wait(), KEEP_ALIVE_SECONDS)
+        except TimeoutError:
+            yield ": still here\n\n"
+
+
+def frame(event: Mapping[str, Any]) -> str:
+    """One event: its number, its type, and all of it as JSON on one line."""
+    data = json.dumps(event, ensure_ascii=True, separators=(",", ":"))
+    return f"id: {event['seq']}\nevent: {event['type']}\ndata: {data}\n\n"

@@ -1,0 +1,246 @@
+"""Workers: one process per job at work, so many at once, with fair shares of the rollouts.
+
+The state of a job is the store's. What is here is only who is at work just now: a server that starts finds the jobs
+that were running and starts their processes again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from paretune.engine.workspace import Workspace
+from paretune.server.shares import shares
+from paretune.server.worker import Orders
+from paretune.store import StoreError, UnknownRun
+from paretune.store.jobs import Jobs, StoredJob
+
+LOST = 3
+"""So many processes of a job may end without a word before it has failed."""
+AGAIN_SECONDS = 1.0
+DRAIN_SECONDS = 25.0
+"""A run that comes to rest brings its calls home, twice ten seconds at most."""
+TAIL = 20
+"""Lines of a worker's last words that are kept."""
+ORDERS_BYTES = 2**26
+
+Ended = Callable[[StoredJob, str, str], Awaitable[None]]
+"""(job, status, detail): called once when a job's process is at rest; puts the new state on record."""
+
+
+@dataclass(slots=True)
+class Worker:
+    """A job that is at work. `wish` is insisted on until the process rests."""
+
+    job: StoredJob
+    share: int
+    wanted: int
+    wish: str = ""
+    prepared: bool = False
+    process: Process | None = None
+
+    def tell(self, **words: object) -> None:
+        """To the process, if there is one."""
+        if self.process is not None and self.process.stdin is not None and not self.process.stdin.is_closing():
+            self.process.stdin.write((json.dumps(words) + "\n").encode())
+
+
+class Secrets(Protocol):
+    """Environment variables for one job's process."""
+
+    def of(self, job: StoredJob) -> Mapping[str, str]: ...
+
+
+@dataclass(slots=True)
+class Workers:
+    """`at_once` jobs at work, `rollouts` out in all of them together."""
+
+    jobs: Jobs
+    workspace: Workspace
+    secrets: Secrets
+    ended: Ended
+    at_once: int = 4
+    rollouts: int = 128
+    _working: dict[str, Worker] = field(default_factory=dict)
+    _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _closing: bool = False
+
+    @property
+    def at_work(self) -> list[str]:
+        return list(self._working)
+
+    def wake(self) -> None:
+        """A job may be waiting to be started."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Adopt what was running, then start what is queued, until cancelled."""
+        for job in await asyncio.to_thread(self.jobs.in_state, "running"):
+            self._start(job)
+        while True:
+            await self._start_queued()
+            await self._wake.wait()
+            self._wake.clear()
+
+    async def close(self) -> None:
+        """Bring all runs to rest; their jobs go on with the next server."""
+        self._closing = True
+        for worker in self._working.values():
+            if worker.process is not None and worker.process.stdin is not None:
+                worker.process.stdin.close()
+        tasks = list(self._tasks.values())
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def wish(self, job_id: str, wish: str) -> bool:
+        """Ask a job at work to pause or cancel; False if it is not at work."""
+        worker = self._working.get(job_id)
+        if worker is None:
+            return False
+        worker.wish = wish
+        return True
+
+    async def _start_queued(self) -> None:
+        free = self.at_once - len(self._working)
+        if free <= 0 or self._closing:
+            return
+        for job in (await asyncio.to_thread(self.jobs.in_state, "queued"))[:free]:
+            taken = await asyncio.to_thread(_take, self.jobs, job)
+            if taken is not None:
+                self._start(taken)
+
+    def _start(self, job: StoredJob) -> None:
+        wanted = _most_out(job)
+        self._working[job.id] = Worker(job, wanted, wanted, job.wish)
+        self._share_out()
+        self._tasks[job.id] = asyncio.create_task(self._whole(self._working[job.id]))
+
+    def _share_out(self) -> None:
+        given = shares({id: worker.wanted for id, worker in self._working.items()}, self.rollouts)
+        for id, worker in self._working.items():
+            if worker.share != given[id]:
+                worker.share = given[id]
+                worker.tell(share=worker.share)
+
+    async def _whole(self, worker: Worker) -> None:
+        """The job's processes, one after the other while they are lost, and what came of it."""
+        insisting = asyncio.create_task(self._insist(worker))
+        try:
+            status, detail = await self._carried(worker)
+            if not (self._closing and status == "paused"):
+                await self.ended(worker.job, status, detail)
+        finally:
+            insisting.cancel()
+            del self._working[worker.job.id], self._tasks[worker.job.id]
+            self._share_out()
+            self.wake()
+
+    async def _carried(self, worker: Worker) -> tuple[str, str]:
+        last = ""
+        for _ in range(LOST):
+            said, last = await self._process(worker)
+            if said is not None:
+                return said
+            if worker.wish == "cancel":
+                return "cancelled", "cancelled on request"
+            if self._closing:
+                return "paused", "interrupted"
+            await asyncio.sleep(AGAIN_SECONDS)
+        return "failed", f"its process ended {LOST} times without a word: {last}"
+
+    async def _process(self, worker: Worker) -> tuple[tuple[str, str] | None, str]:
+        """Status and detail that the process ended with, None if it was lost; and its last words."""
+        secrets = await asyncio.to_thread(self.secrets.of, worker.job)
+        worker.prepared = False
+        worker.process = process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "paretune.server.worker", stdin=PIPE, stdout=PIPE, stderr=PIPE,
+            start_new_session=True, limit=ORDERS_BYTES,
+        )
+        tail: deque[str] = deque(maxlen=TAIL)
+        words = asyncio.create_task(_keep(process, tail))
+        try:
+            await self._order(worker, process, secrets)
+            said = await self._listen(worker, process)
+            await process.wait()
+            await words
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            worker.process = None
+            words.cancel()
+        last = " / ".join(tail) or f"exit code {process.returncode}"
+        return said, _without(last, secrets)
+
+    async def _order(self, worker: Worker, process: Process, secrets: Mapping[str, str]) -> None:
+        job = worker.job
+        orders = Orders(
+            self.workspace.address, job.run_id, job.id, job.document, dict(secrets), worker.share,
+            bool(job.given.get("fresh")),
+        )
+        assert process.stdin is not None
+        process.stdin.write((orders.line() + "\n").encode())
+        with contextlib.suppress(ConnectionError):  # it died; what it said tells why
+            await process.stdin.drain()
+
+    async def _listen(self, worker: Worker, process: Process) -> tuple[str, str] | None:
+        said = None
+        assert process.stdout is not None
+        while line := await process.stdout.readline():
+            words = json.loads(line)
+            if words["at"] == "work":
+                worker.prepared = True
+            else:
+                said = words["status"], words["detail"]
+        return said
+
+    async def _insist(self, worker: Worker) -> None:
+        """A wish holds until the process rests; one that is not prepared yet need not be asked."""
+        while True:
+            await asyncio.sleep(0.2)
+            if not worker.wish or worker.process is None:
+                continue
+            if worker.prepared:
+                await asyncio.to_thread(self._ask, worker)
+                await asyncio.sleep(1.0)
+            elif worker.wish == "cancel":
+                worker.process.kill()
+
+    def _ask(self, worker: Worker) -> None:
+        with contextlib.suppress(UnknownRun, StoreError):  # asked again in a second
+            self.workspace.store.wish(worker.job.run_id, "cancel" if worker.wish == "cancel" else "pause")
+
+
+def _take(jobs: Jobs, job: StoredJob) -> StoredJob | None:
+    return jobs.change(job.id, only=("queued",), state="running", detail="")
+
+
+def _most_out(job: StoredJob) -> int:
+    """Rollouts that the job's document wants in flight."""
+    inner: Any = job.document.get("prompt_learning", {})
+    return int(inner.get("gepa", {}).get("rollout", {}).get("max_concurrent", 20))
+
+
+async def _keep(process: Process, tail: deque[str]) -> None:
+    """The last words of a process, so that a full pipe never stops it."""
+    assert process.stderr is not None
+    while line := await process.stderr.readline():
+        tail.append(line.decode(errors="replace").strip()[:500])
+
+
+def _without(text: str, secrets: Mapping[str, str]) -> str:
+    for name, value in secrets.items():
+        if value:
+            text = text.replace(value, f"${name}")
+    return text
