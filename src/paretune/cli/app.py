@@ -33,9 +33,11 @@ app = typer.Typer(
 events = typer.Typer(no_args_is_help=True, help="The decision log of a run.")
 container = typer.Typer(no_args_is_help=True, help="Task containers: check one, serve one.")
 model = typer.Typer(no_args_is_help=True, help="The embedded model.")
+keys = typer.Typer(no_args_is_help=True, help="Keys for those who may ask the server.")
 app.add_typer(events, name="events")
 app.add_typer(container, name="container")
 app.add_typer(model, name="model")
+app.add_typer(keys, name="keys")
 
 
 def _version(wanted: bool) -> None:
@@ -264,3 +266,36 @@ def model_serve(port: int = 8080, slots: Annotated[int, typer.Option(help="Reque
     from paretune.cli.containers import serve_model
 
     serve_model(port, slots)
+
+
+@keys.command("create")
+def keys_create(
+    name: Annotated[str, typer.Option(help="What the key is for; shown in lists")],
+    scope: Annotated[
+        str, typer.Option(help="read, submit (which includes read) or admin (everything)")
+    ] = "submit",
+    store: StorePath = None,
+) -> None:
+    """Make a key. Its token is printed once, alone on standard output, and kept nowhere."""
+    from paretune.cli.keys import create
+
+    create(name, scope, store)
+
+
+@keys.command("list")
+def keys_list(store: StorePath = None, json: Json = False) -> None:
+    """All keys, oldest first, without their tokens."""
+    from paretune.cli.keys import print_keys
+
+    print_keys(store, json=json)
+
+
+@keys.command("revoke")
+def keys_revoke(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="As `paretune keys list` shows it")],
+    store: StorePath = None,
+) -> None:
+    """End a key for good; a server that runs follows within a second."""
+    from paretune.cli.keys import revoke
+
+    revoke(key_id, store)
