@@ -81,12 +81,11 @@ def run(
     json: Json = False,
 ) -> None:
     """Run a job document here, in this process."""
-    from paretune.cli.jobs import start, with_url
+    from paretune.cli.jobs import read_job, start
     from paretune.cli.session import Workspace
     from paretune.cli.show import as_data, show
-    from paretune.config import PromptLearningConfig
 
-    config = with_url(PromptLearningConfig.from_path(file), task_url)
+    config = read_job(file, task_url)
     with Workspace.open(store, new=True) as workspace:
         view = asyncio.run(start(config, workspace, fresh=fresh, quiet=json))
     as_json(as_data(view)) if json else show(view)

@@ -7,14 +7,15 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from paretune.cli.caps import Caps, capped
 from paretune.cli.session import Workspace, drive
-from paretune.config import PromptLearningConfig
+from paretune.config import PromptLearningConfig, refuse_not_available
 from paretune.config.environment import resolve_key
 from paretune.container.client import ContainerClient, Timeouts
-from paretune.core.errors import Misconfigured, NotAvailable
+from paretune.core.errors import Misconfigured
 from paretune.engine.job import Job
 from paretune.engine.prepare import prepare, proposer_price
 from paretune.llm.chat import ChatModel
@@ -54,8 +55,6 @@ async def proposing(config: PromptLearningConfig, environment: Mapping[str, str]
     if gepa.proposer_type == "operators":
         yield OperatorProposer()
         return
-    if gepa.proposer_type in ("spec", "agent"):
-        raise NotAvailable(f"prompt_learning.gepa.proposer_type = {gepa.proposer_type!r}")
     given = ProposerFile(config.proposer.base_url, config.proposer.model, config.proposer.api_key_env)
     endpoint = resolve(gepa.proposer_effort, gepa.proposer_output_tokens, file=given, environment=environment)
     limits = PromptLimits(whole=CHARACTERS_A_TOKEN * endpoint.prompt_tokens)
@@ -80,6 +79,16 @@ def proposer_model(config: PromptLearningConfig, environment: Mapping[str, str])
     return resolve(
         gepa.proposer_effort, gepa.proposer_output_tokens, file=given, environment=environment
     ).model
+
+
+def read_job(file: Path, task_url: str | None) -> PromptLearningConfig:
+    """A document that can run, with another address for its container where one is given.
+
+    Raises Misconfigured, or NotAvailable for what is not built.
+    """
+    config = PromptLearningConfig.from_path(file)
+    refuse_not_available(config)
+    return with_url(config, task_url)
 
 
 def with_url(config: PromptLearningConfig, task_url: str | None) -> PromptLearningConfig:
