@@ -83,12 +83,11 @@ def run(
     json: Json = False,
 ) -> None:
     """Run a job document here, in this process."""
-    from paretune.cli.session import start, with_url
+    from paretune.cli.session import read_job, start
     from paretune.cli.show import as_data, show
-    from paretune.config import PromptLearningConfig
     from paretune.engine.workspace import Workspace
 
-    config = with_url(PromptLearningConfig.from_path(file), task_url)
+    config = read_job(file, task_url)
     with Workspace.open(store, new=True) as workspace:
         view = asyncio.run(start(config, workspace, fresh=fresh, quiet=json))
     as_json(as_data(view)) if json else show(view)

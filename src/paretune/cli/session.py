@@ -9,10 +9,11 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 from paretune.cli.console import note
 from paretune.cli.progress import Progress
-from paretune.config import PromptLearningConfig
+from paretune.config import PromptLearningConfig, refuse_not_available
 from paretune.core.errors import Misconfigured
 from paretune.engine.caps import Caps, capped, keep
 from paretune.engine.launch import launched, new_run, refuse_other_job
@@ -23,6 +24,16 @@ from paretune.propose.base import Proposer
 from paretune.store import Run, new_run_id
 from paretune.views.evidence import write_packet
 from paretune.views.run_view import RunView, read
+
+
+def read_job(file: Path, task_url: str | None) -> PromptLearningConfig:
+    """A document that can run, with another address for its container where one is given.
+
+    Raises Misconfigured, or NotAvailable for what is not built.
+    """
+    config = PromptLearningConfig.from_path(file)
+    refuse_not_available(config)
+    return with_url(config, task_url)
 
 
 def with_url(config: PromptLearningConfig, task_url: str | None) -> PromptLearningConfig:

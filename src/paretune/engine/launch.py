@@ -11,7 +11,7 @@ from typing import Any
 from paretune.config import PromptLearningConfig
 from paretune.config.environment import resolve_key
 from paretune.container.client import ContainerClient, Timeouts
-from paretune.core.errors import Misconfigured, NotAvailable
+from paretune.core.errors import Misconfigured
 from paretune.engine.job import Job
 from paretune.engine.prepare import Prepared, prepare, proposer_price
 from paretune.llm.chat import ChatModel
@@ -73,8 +73,6 @@ async def proposing(config: PromptLearningConfig, environment: Mapping[str, str]
     if gepa.proposer_type == "operators":
         yield OperatorProposer()
         return
-    if gepa.proposer_type in ("spec", "agent"):
-        raise NotAvailable(f"prompt_learning.gepa.proposer_type = {gepa.proposer_type!r}")
     endpoint = _endpoint(config, environment)
     limits = PromptLimits(whole=CHARACTERS_A_TOKEN * endpoint.prompt_tokens)
     async with ChatModel(

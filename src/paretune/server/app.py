@@ -79,7 +79,13 @@ def build(service: Service) -> FastAPI:
             await asyncio.gather(*tasks, return_exceptions=True)
             await service.teller.close()
 
-    app = FastAPI(title="paretune", version=metadata.version("paretune"), lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="paretune",
+        version=metadata.version("paretune"),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
     app.state.service = service
     handle_errors(app)
     app.include_router(routes_common.router)
@@ -93,7 +99,14 @@ def build(service: Service) -> FastAPI:
 def serve(workspace: Workspace, settings: Settings) -> None:
     """Serve until interrupted; then bring all runs to rest. They go on with the next server."""
     with opened(workspace, settings) as app:
-        config = uvicorn.Config(app, settings.host, settings.port, log_level="warning", access_log=False, timeout_graceful_shutdown=3)
+        config = uvicorn.Config(
+            app,
+            settings.host,
+            settings.port,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=3,
+        )
         uvicorn.Server(config).run()
 
 
@@ -101,7 +114,9 @@ def serve(workspace: Workspace, settings: Settings) -> None:
 def _alone(workspace: Workspace) -> Iterator[None]:
     """No other server works on these jobs."""
     workspace.folder.mkdir(parents=True, exist_ok=True)
-    busy = Misconfigured("--store", "another server works on this store; stop it first, or name another store")
+    busy = Misconfigured(
+        "--store", "another server works on this store; stop it first, or name another store"
+    )
     lock = FileLock(workspace.folder / LOCK, timeout=0)
     try:
         lock.acquire()

@@ -83,7 +83,12 @@ def handle_errors(app: FastAPI) -> None:
             case Conflict():
                 return _answer(409, "conflict", str(error))
             case TooMany():
-                told = {"message": str(error), "limit": error.limit, "current": error.current, "tier": "self-hosted"}
+                told = {
+                    "message": str(error),
+                    "limit": error.limit,
+                    "current": error.current,
+                    "tier": "self-hosted",
+                }
                 return JSONResponse({"detail": told}, 429, {"Retry-After": "5"})
             case StoreError():
                 return _answer(503, "store", str(error))

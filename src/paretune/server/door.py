@@ -13,7 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from paretune.container.gate import error_body, presented
 from paretune.container.wire import is_loopback
 from paretune.core.errors import Misconfigured
-from paretune.server.keys import KeyRing, Scope as KeyScope, allows
+from paretune.server.keys import KeyRing, allows
+from paretune.server.keys import Scope as KeyScope
 
 BODY_BYTES = 16 * 2**20
 OPEN = frozenset({"/", "/health", "/api/health"})

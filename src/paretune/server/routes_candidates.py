@@ -6,10 +6,10 @@ import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
+from paretune.server.wire.candidates import Asked, candidate, page
 
 from paretune.core.errors import Misconfigured
 from paretune.server.routes_jobs import JobId, Served
-from paretune.server.wire.candidates import Asked, candidate, page
 from paretune.store.jobs import JobFilter, UnknownJob
 
 router = APIRouter()
@@ -29,7 +29,9 @@ async def _page(
     include: str = "",
 ) -> dict[str, Any]:
     """A page of the job's candidates."""
-    asked = Asked(limit=limit, algorithm=algorithm, mode=mode, status=status, cursor=cursor, sort=sort, include=include)
+    asked = Asked(
+        limit=limit, algorithm=algorithm, mode=mode, status=status, cursor=cursor, sort=sort, include=include
+    )
     job, view = await served.job(job_id), await served.view(job_id)
     return await asyncio.to_thread(page, job, view, asked)
 

@@ -8,15 +8,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
+from paretune.server.wire.events import event_json
+from paretune.server.wire.jobs import job_json, metrics_json
+from paretune.server.wire.results import artifacts, results
 
 from paretune.core.errors import Misconfigured
 from paretune.server.asking import body, service, text
 from paretune.server.service import Service, checked_id
 from paretune.server.stream import stream
 from paretune.server.submissions import Submission, offline, online
-from paretune.server.wire.events import event_json
-from paretune.server.wire.jobs import job_json, metrics_json
-from paretune.server.wire.results import artifacts, results
 from paretune.store.jobs import JobFilter, StoredJob
 
 Served = Annotated[Service, Depends(service)]
@@ -66,7 +66,12 @@ def submit_routes() -> APIRouter:
     """Where jobs are submitted and listed."""
     router = APIRouter()
     for prefix, dialect in ((PREFIXES[0], "prompt_learning"), (PREFIXES[1], "policy")):
-        router.add_api_route(prefix, _submitter(lambda body, dialect=dialect: online(body, dialect)), methods=["POST"], status_code=201)
+        router.add_api_route(
+            prefix,
+            _submitter(lambda body, dialect=dialect: online(body, dialect)),
+            methods=["POST"],
+            status_code=201,
+        )
     for prefix in PREFIXES[2:4]:
         router.add_api_route(prefix, _submitter(offline), methods=["POST"], status_code=201)
     for prefix in PREFIXES:
@@ -177,7 +182,12 @@ async def _resume(served: Served, job_id: JobId) -> dict[str, Any]:
 
 def _wished(job: StoredJob, state: str, message: str) -> dict[str, Any]:
     done = job.state == state
-    return {**job_json(job), "status": "succeeded" if done else "partial", "message": message, "attempt_id": job.run_id}
+    return {
+        **job_json(job),
+        "status": "succeeded" if done else "partial",
+        "message": message,
+        "attempt_id": job.run_id,
+    }
 
 
 async def _checkpoint(served: Served, job_id: JobId) -> dict[str, Any]:

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from paretune.config import PromptLearningConfig
-from paretune.config.availability import refuse_not_available
+from paretune.config import PromptLearningConfig, refuse_not_available
 from paretune.core.errors import Misconfigured
 from paretune.server.asking import flag, section, text
 

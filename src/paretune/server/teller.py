@@ -13,9 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from paretune.server.wire.projection import Projection
+
 from paretune.core.errors import ParetuneError
 from paretune.engine.workspace import Workspace
-from paretune.server.wire.projection import Projection
 from paretune.store import UnknownRun
 from paretune.store.jobs import Jobs, JobState, StoredJob
 from paretune.views.run_view import RunView, read

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from paretune.config import PromptLearningConfig
-from paretune.core.errors import Cancelled, Misconfigured, ParetuneError, Paused, RunFailed
+from paretune.core.errors import Cancelled, ParetuneError, Paused, RunFailed
 from paretune.engine.caps import NO_CAPS, capped, keep
 from paretune.engine.launch import Launch, launched, new_run, refuse_other_job
 from paretune.engine.lock import Busy
@@ -105,9 +105,7 @@ def _recorded(orders: Orders, workspace: Workspace, launch: Launch) -> Launch:
     run = _known(workspace, orders.run_id)
     if run is None:
         source = {"kind": "server", "job": orders.job_id, "fresh": orders.fresh}
-        workspace.store.create_run(
-            new_run(orders.run_id, launch.ready.job, launch.proposer, source=source)
-        )
+        workspace.store.create_run(new_run(orders.run_id, launch.ready.job, launch.proposer, source=source))
         return launch
     refuse_other_job(run, launch.ready.job, launch.proposer)
     job = capped(launch.ready.job, run, workspace.store, NO_CAPS)
@@ -136,7 +134,9 @@ async def _run(
 ) -> tuple[str, str]:
     ready = launch.ready
     watch = Watch(live=shares.attach)
-    runner = Runner(workspace.store, orders.run_id, ready.job, ready.executor, launch.proposer, watch, stop=rest)
+    runner = Runner(
+        workspace.store, orders.run_id, ready.job, ready.executor, launch.proposer, watch, stop=rest
+    )
     try:
         await runner.run()
     except (Paused, Cancelled, RunFailed):

@@ -48,7 +48,11 @@ class Worker:
 
     def tell(self, **words: object) -> None:
         """To the process, if there is one."""
-        if self.process is not None and self.process.stdin is not None and not self.process.stdin.is_closing():
+        if (
+            self.process is not None
+            and self.process.stdin is not None
+            and not self.process.stdin.is_closing()
+        ):
             self.process.stdin.write((json.dumps(words) + "\n").encode())
 
 
@@ -164,8 +168,14 @@ class Workers:
         secrets = await asyncio.to_thread(self.secrets.of, worker.job)
         worker.prepared = False
         worker.process = process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "paretune.server.worker", stdin=PIPE, stdout=PIPE, stderr=PIPE,
-            start_new_session=True, limit=ORDERS_BYTES,
+            sys.executable,
+            "-m",
+            "paretune.server.worker",
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            start_new_session=True,
+            limit=ORDERS_BYTES,
         )
         tail: deque[str] = deque(maxlen=TAIL)
         words = asyncio.create_task(_keep(process, tail))
@@ -186,7 +196,12 @@ class Workers:
     async def _order(self, worker: Worker, process: Process, secrets: Mapping[str, str]) -> None:
         job = worker.job
         orders = Orders(
-            self.workspace.address, job.run_id, job.id, job.document, dict(secrets), worker.share,
+            self.workspace.address,
+            job.run_id,
+            job.id,
+            job.document,
+            dict(secrets),
+            worker.share,
             bool(job.given.get("fresh")),
         )
         assert process.stdin is not None
