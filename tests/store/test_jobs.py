@@ -21,9 +21,11 @@ from paretune.store import (
     Store,
     StoredJob,
     StoredKey,
+    StoredSystem,
     StoreError,
     UnknownJob,
     UnknownKey,
+    UnknownSystem,
     export_run,
     new_job_id,
     open_jobs,
@@ -339,3 +341,20 @@ def test_ids_of_jobs_have_the_form_that_clients_know() -> None:
     ids = {new_job_id() for _ in range(100)}
     assert len(ids) == 100
     assert all(id.startswith("pl_") and len(bytes.fromhex(id[3:])) == 8 for id in ids)
+
+
+def test_systems_are_found_again_by_name_and_changed(jobs: Jobs) -> None:
+    first = StoredSystem("sys_1", "one", "gepa", {"a": 1}, "2026-01-01T00:00:00.000+00:00")
+    later = replace(first, id="sys_2", created_at="2026-01-02T00:00:00.000+00:00")
+    assert jobs.keep_system(first) == first
+    assert jobs.keep_system(later, reuse=True) == first
+    assert jobs.keep_system(later) == later
+    with pytest.raises(StoreError):
+        jobs.keep_system(later)
+    assert jobs.systems() == [later, first]
+    changed = jobs.change_system(replace(first, metadata={"b": [2]}))
+    assert jobs.system("sys_1") == changed
+    with pytest.raises(UnknownSystem):
+        jobs.system("sys_3")
+    with pytest.raises(UnknownSystem):
+        jobs.change_system(replace(first, id="sys_3"))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from paretune.cli.console import as_json, note, one_line, say
-from paretune.cli.session import Workspace
+from paretune.engine.workspace import Workspace
 from paretune.server.keys import KeyRing
 from paretune.store import Jobs, StoredKey, open_jobs
 

@@ -10,7 +10,5 @@ from paretune.server.app import Settings, serve
 def serve_jobs(store: str | None, settings: Settings) -> None:
     """Until interrupted."""
     with Workspace.open(store, new=True) as workspace:
-        note(
-            f"paretune serves jobs at http://{settings.host}:{settings.port} (store: {workspace.store.name})"
-        )
+        note(f"jobs are served at http://{settings.host}:{settings.port}, and kept in {workspace.folder}")
         serve(workspace, settings)

@@ -7,6 +7,7 @@ import base64
 import binascii
 import re
 import secrets
+from dataclasses import replace
 from importlib import metadata
 from typing import Annotated, Any
 
@@ -90,9 +91,14 @@ async def system(served: Served, system_id: str) -> dict[str, Any]:
 @router.patch(SYSTEMS + "/{system_id}")
 async def change_system(served: Served, system_id: str, sent: Body) -> dict[str, Any]:
     """Another name, technique or metadata."""
-    changes = {name: text(sent, name) for name in ("name", "technique") if name in sent}
-    more = {"metadata": section(sent, "metadata")} if "metadata" in sent else {}
-    return _system(await asyncio.to_thread(served.jobs.change_system, system_id, {**changes, **more}))
+    known = await asyncio.to_thread(served.jobs.system, system_id)
+    changed = replace(
+        known,
+        name=text(sent, "name") or known.name,
+        technique=text(sent, "technique") or known.technique,
+        metadata=section(sent, "metadata") if "metadata" in sent else known.metadata,
+    )
+    return _system(await asyncio.to_thread(served.jobs.change_system, changed))
 
 
 def _system(system: StoredSystem) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,12 +12,12 @@ from paretune.config.environment import reference
 from paretune.core.errors import Misconfigured, ParetuneError
 from paretune.engine.prepare import public_document
 from paretune.engine.workspace import Workspace
-from paretune.server.teller import Teller, now
+from paretune.server.teller import Teller
 from paretune.server.vault import Vault
 from paretune.server.workers import Workers
 from paretune.store import Draw, StatusSet, UnknownRun, Write, new_run_id
 from paretune.store.chain import chain
-from paretune.store.jobs import Jobs, StoredJob
+from paretune.store.jobs import Jobs, StoredJob, new_job_id, timestamp
 from paretune.views.run_view import RunView, read
 
 TASK_KEY = "ENVIRONMENT_API_KEY"
@@ -80,7 +79,7 @@ class Service:
         job = StoredJob(
             id=new_job_id(),
             name=config.task_app_id or config.gepa.env_name,
-            created_at=now(),
+            created_at=timestamp(),
             document=public_document(config),
             given=given,
             run_id=new_run_id(),
@@ -199,7 +198,7 @@ class Service:
             parent,
             id=new_job_id(),
             run_id=new_run_id(),
-            created_at=now(),
+            created_at=timestamp(),
             given=given,
             state="queued",
             detail="",
@@ -234,10 +233,6 @@ class Service:
             writes.append(replace(decision, chain=link))
         store.create_run(replace(run, id=child.run_id, created_at=child.created_at, status="queued", wish=""))
         store.commit(child.run_id, writes)
-
-
-def new_job_id() -> str:
-    return f"pl_{secrets.token_hex(8)}"
 
 
 def checked_id(job_id: str) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from paretune.server.wire.projection import Projection
 from paretune.core.errors import ParetuneError
 from paretune.engine.workspace import Workspace
 from paretune.store import UnknownRun
-from paretune.store.jobs import Jobs, JobState, StoredJob
+from paretune.store.jobs import Changes, Jobs, JobState, StoredJob, timestamp
 from paretune.views.run_view import RunView, read
 
 EVERY_SECONDS = 0.25
@@ -118,11 +117,11 @@ class Teller:
         job = self.jobs.job(job_id)
         fold = fold or Projection(job, None)
         events = fold.ended(state, detail, self._view(job) if state == "succeeded" else None)
-        changes: dict[str, Any] = {"state": state, "detail": detail, "wish": ""}
+        changes: Changes = {"state": state, "detail": detail, "wish": "", "standing": fold.standing}
         if state in ("succeeded", "failed", "cancelled"):
-            changes["ended_at"] = now()
+            changes["ended_at"] = timestamp()
             self.jobs.forget_secrets(job_id)
-        self.jobs.append(job_id, events, standing=fold.standing, changes=changes)
+        self.jobs.append(job_id, events, **changes)
         self._folds.pop(job_id, None)
 
     def _fold(self, job_id: str) -> tuple[Projection | None, int]:
@@ -154,7 +153,3 @@ _STATES: Mapping[str, JobState] = {
     "cancelled": "cancelled",
     "paused": "paused",
 }
-
-
-def now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

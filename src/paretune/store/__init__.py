@@ -35,8 +35,10 @@ from paretune.store.jobs import (
     Scope,
     StoredJob,
     StoredKey,
+    StoredSystem,
     UnknownJob,
     UnknownKey,
+    UnknownSystem,
     new_job_id,
 )
 from paretune.store.memory import MemoryStore
@@ -69,9 +71,11 @@ __all__ = [
     "StoredDecision",
     "StoredJob",
     "StoredKey",
+    "StoredSystem",
     "UnknownJob",
     "UnknownKey",
     "UnknownRun",
+    "UnknownSystem",
     "Wish",
     "Write",
     "as_stored",

@@ -20,6 +20,10 @@ class UnknownJob(ParetuneError):
     """No job of this id."""
 
 
+class UnknownSystem(ParetuneError):
+    """No system of this id."""
+
+
 class UnknownKey(ParetuneError):
     """No API key of this id."""
 
@@ -103,6 +107,17 @@ class StoredKey:
     revoked_at: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class StoredSystem:
+    """A name under which jobs are kept together."""
+
+    id: str
+    name: str
+    technique: str
+    metadata: Mapping[str, JsonValue]
+    created_at: str
+
+
 class Jobs(Protocol):
     """Every method may be called from any thread; nobody who reads waits for somebody who writes."""
 
@@ -137,9 +152,7 @@ class Jobs(Protocol):
         self,
         job_id: str,
         events: Sequence[JobEvent],
-        *,
-        told: int | None = None,
-        standing: Mapping[str, JsonValue] | None = None,
+        **changes: Unpack[Changes],
     ) -> int:
         """Add events behind those that are there, whatever `seq` they carry, and change the job, in one
         transaction; the last `seq` now. Raises UnknownJob."""
@@ -173,6 +186,23 @@ class Jobs(Protocol):
 
     def revoke_key(self, key_id: str) -> StoredKey:
         """The key as it is now; one that was revoked before stays so. Raises UnknownKey."""
+        ...
+
+    def keep_system(self, system: StoredSystem, *, reuse: bool = False) -> StoredSystem:
+        """Add it, or with `reuse` give the oldest one of its name if there is one. Raises StoreError if the id
+        exists."""
+        ...
+
+    def systems(self) -> list[StoredSystem]:
+        """All of them, newest first."""
+        ...
+
+    def system(self, system_id: str) -> StoredSystem:
+        """Raises UnknownSystem."""
+        ...
+
+    def change_system(self, system: StoredSystem) -> StoredSystem:
+        """Name, technique and metadata as they are here from now on. Raises UnknownSystem."""
         ...
 
     def close(self) -> None: ...

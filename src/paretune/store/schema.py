@@ -150,6 +150,16 @@ job_events = Table(
     Column("level", String, nullable=False),
 )
 
+systems = Table(
+    "systems",
+    job_metadata,
+    Column("id", String, primary_key=True),
+    Column("name", Text, nullable=False, index=True),
+    Column("technique", Text, nullable=False),
+    Column("metadata", Text, nullable=False),
+    Column("created_at", String, nullable=False),
+)
+
 # `owner` is a job, or empty for what belongs to all of them.
 job_secrets = Table(
     "job_secrets",

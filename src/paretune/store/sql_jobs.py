@@ -21,23 +21,28 @@ from paretune.store.jobs import (
     JobState,
     StoredJob,
     StoredKey,
+    StoredSystem,
     UnknownJob,
     UnknownKey,
+    UnknownSystem,
     timestamp,
 )
 from paretune.store.rows import Row, json_text, storable
 from paretune.store.schema import JOB_SCHEMA
 from paretune.store.tables import OR_LEAVE, Tables, insert, marks
 
-JOB, EVENT, KEY = (tuple(f.name for f in fields(kind)) for kind in (StoredJob, JobEvent, StoredKey))
+JOB, EVENT, KEY, SYSTEM = (
+    tuple(f.name for f in fields(kind)) for kind in (StoredJob, JobEvent, StoredKey, StoredSystem)
+)
 SOUGHT = ("kind", "system_id", "system_name")
-AS_JSON = frozenset({"document", "given", "standing", "data"})
+AS_JSON = frozenset({"document", "given", "standing", "data", "metadata"})
 LARGEST = 2**31 - 1
 """The largest whole number that both databases take."""
 
 ADD_JOB = insert("jobs", *JOB, *SOUGHT) + OR_LEAVE
 ADD_EVENT = insert("job_events", "job_id", *EVENT)
 ADD_KEY = insert("api_keys", *KEY) + OR_LEAVE
+ADD_SYSTEM = insert("systems", *SYSTEM) + OR_LEAVE
 KEEP_SECRET = (
     insert("job_secrets", "owner", "name", "sealed")
     + " ON CONFLICT (owner, name) DO UPDATE SET sealed = excluded.sealed"
@@ -47,6 +52,7 @@ OLDER = "(created_at, id) < (?, ?)"
 NEWEST_FIRST = " ORDER BY created_at DESC, id DESC"
 EVENTS = f"SELECT {', '.join(EVENT)} FROM job_events WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?"
 LAST_SEQ = "SELECT max(seq) FROM job_events WHERE job_id = ?"
+SYSTEMS = f"SELECT {', '.join(SYSTEM)} FROM systems"
 KEYS = f"SELECT {', '.join(KEY)} FROM api_keys"
 
 
@@ -100,14 +106,11 @@ class SqlJobs(Tables):
         self,
         job_id: str,
         events: Sequence[JobEvent],
-        *,
-        told: int | None = None,
-        standing: Mapping[str, JsonValue] | None = None,
+        **changes: Unpack[Changes],
     ) -> int:
-        changes = {"told": told, "standing": standing}
         with self._write() as session:
             # The update comes first: until it is committed nobody else numbers events of this job.
-            if not _update(session, job_id, (), {k: v for k, v in changes.items() if v is not None}):
+            if not _update(session, job_id, (), changes):
                 raise _unknown(job_id)
             last = _last_seq(session, job_id)
             rows = [_event_row(event, seq) for seq, event in enumerate(events, last + 1)]
@@ -160,6 +163,39 @@ class SqlJobs(Tables):
             for row in session.rows(f"{KEYS} WHERE id = ?", key_id):
                 return StoredKey(*row)
         raise UnknownKey(f"no key {key_id}")
+
+    def keep_system(self, system: StoredSystem, *, reuse: bool = False) -> StoredSystem:
+        row = [_column(name, getattr(system, name)) for name in SYSTEM]
+        with self._write() as session:
+            same = f"{SYSTEMS} WHERE name = ? ORDER BY created_at, id LIMIT 1"
+            for known in session.rows(same, storable(system.name)) if reuse else ():
+                return _system_from_row(known)
+            if not session.run(ADD_SYSTEM, *row):
+                raise StoreError(f"{self.name}: system {system.id} exists already")
+        return system
+
+    def systems(self) -> list[StoredSystem]:
+        with self._read() as session:
+            return [_system_from_row(row) for row in session.rows(f"{SYSTEMS}{NEWEST_FIRST}")]
+
+    def system(self, system_id: str) -> StoredSystem:
+        with self._read() as session:
+            for row in session.rows(f"{SYSTEMS} WHERE id = ?", storable(system_id)):
+                return _system_from_row(row)
+        raise UnknownSystem(f"no system {system_id}")
+
+    def change_system(self, system: StoredSystem) -> StoredSystem:
+        changed = [_column(name, getattr(system, name)) for name in ("name", "technique", "metadata")]
+        statement = "UPDATE systems SET name = ?, technique = ?, metadata = ? WHERE id = ?"
+        with self._write() as session:
+            if not session.run(statement, *changed, storable(system.id)):
+                raise UnknownSystem(f"no system {system.id}")
+        return system
+
+
+def _system_from_row(row: Row) -> StoredSystem:
+    id, name, technique, metadata, created_at = row
+    return StoredSystem(id, name, technique, json.loads(metadata), created_at)
 
 
 def _update(
