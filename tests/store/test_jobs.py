@@ -343,7 +343,7 @@ def test_ids_of_jobs_have_the_form_that_clients_know() -> None:
     assert all(id.startswith("pl_") and len(bytes.fromhex(id[3:])) == 8 for id in ids)
 
 
-def test_systems_are_found_again_by_name_and_changed(jobs: Jobs) -> None:
+def test_systems_are_found_again_by_name_and_changed(jobs: SqlJobs) -> None:
     first = StoredSystem("sys_1", "one", "gepa", {"a": 1}, "2026-01-01T00:00:00.000+00:00")
     later = replace(first, id="sys_2", created_at="2026-01-02T00:00:00.000+00:00")
     assert jobs.keep_system(first) == first

@@ -157,6 +157,23 @@ def list_runs(store: StorePath = None, json: Json = False) -> None:
 
 
 @app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Others than this machine need a key")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8765,
+    jobs: Annotated[int, typer.Option(help="Jobs at work at once", min=1)] = 4,
+    rollouts: Annotated[int, typer.Option(help="Rollouts in flight, all jobs together", min=1)] = 128,
+    waiting: Annotated[int, typer.Option(help="Jobs that may wait for their turn", min=1)] = 1000,
+    allow_host: Annotated[list[str] | None, typer.Option(help="A name the server is asked by")] = None,
+    store: StorePath = None,
+) -> None:
+    """Take jobs over HTTP and run them, each in a process of its own."""
+    from paretune.cli.serve import serve_jobs
+    from paretune.server.app import Settings
+
+    serve_jobs(store, Settings(host, port, jobs, rollouts, waiting, tuple(allow_host or ())))
+
+
+@app.command()
 def pause(run_id: RunId = "last", store: StorePath = None) -> None:
     """Ask a running process to come to rest; `resume` goes on."""
     from paretune.cli.runs import wish

@@ -30,6 +30,8 @@ from paretune.store.sql_jobs import SqlJobs
 
 logger = logging.getLogger(__name__)
 LOCK, KEY_FILE = "server.lock", "server.key"
+SHUTDOWN_SECONDS = 3
+"""Readers of event streams are let go after so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +81,8 @@ def build(service: Service) -> FastAPI:
             await asyncio.gather(*tasks, return_exceptions=True)
             await service.teller.close()
 
-    app = FastAPI(
-        title="paretune",
-        version=metadata.version("paretune"),
-        lifespan=lifespan,
-        docs_url=None,
-        redoc_url=None,
-    )
+    version = metadata.version("paretune")
+    app = FastAPI(title="paretune", version=version, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.service = service
     handle_errors(app)
     app.include_router(routes_common.router)
@@ -105,7 +102,7 @@ def serve(workspace: Workspace, settings: Settings) -> None:
             settings.port,
             log_level="warning",
             access_log=False,
-            timeout_graceful_shutdown=3,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
         uvicorn.Server(config).run()
 
@@ -114,9 +111,7 @@ def serve(workspace: Workspace, settings: Settings) -> None:
 def _alone(workspace: Workspace) -> Iterator[None]:
     """No other server works on these jobs."""
     workspace.folder.mkdir(parents=True, exist_ok=True)
-    busy = Misconfigured(
-        "--store", "another server works on this store; stop it first, or name another store"
-    )
+    busy = Misconfigured("--store", "another server works on this store; stop it, or name another store")
     lock = FileLock(workspace.folder / LOCK, timeout=0)
     try:
         lock.acquire()

@@ -14,9 +14,9 @@ from starlette.exceptions import HTTPException
 from paretune.container.body import NotJson, parse_json
 from paretune.container.gate import error_body
 from paretune.core.errors import Misconfigured, NotAvailable, ParetuneError
-from paretune.server.service import Conflict, Service, TooMany
+from paretune.server.service import Conflict, NotFound, Service, TooMany
 from paretune.store import StoreError
-from paretune.store.jobs import UnknownJob
+from paretune.store.jobs import UnknownJob, UnknownSystem
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def handle_errors(app: FastAPI) -> None:
     @app.exception_handler(ParetuneError)
     async def _ours(request: Request, error: ParetuneError) -> JSONResponse:
         match error:
-            case UnknownJob():
+            case UnknownJob() | UnknownSystem() | NotFound():
                 return _answer(404, "not_found", str(error))
             case NotAvailable():
                 return _answer(422, "not_available", str(error), field=error.field)
@@ -83,13 +83,9 @@ def handle_errors(app: FastAPI) -> None:
             case Conflict():
                 return _answer(409, "conflict", str(error))
             case TooMany():
-                told = {
-                    "message": str(error),
-                    "limit": error.limit,
-                    "current": error.current,
-                    "tier": "self-hosted",
-                }
-                return JSONResponse({"detail": told}, 429, {"Retry-After": "5"})
+                told = {"limit": error.limit, "current": error.current, "tier": "self-hosted"}
+                detail = {"message": str(error), **told}
+                return JSONResponse({"detail": detail}, 429, {"Retry-After": "5"})
             case StoreError():
                 return _answer(503, "store", str(error))
             case _:

@@ -14,7 +14,7 @@ from paretune.container.gate import error_body, presented
 from paretune.container.wire import is_loopback
 from paretune.core.errors import Misconfigured
 from paretune.server.keys import KeyRing, allows
-from paretune.server.keys import Scope as KeyScope
+from paretune.store.jobs import Scope as KeyScope
 
 BODY_BYTES = 16 * 2**20
 OPEN = frozenset({"/", "/health", "/api/health"})
@@ -79,7 +79,7 @@ class Door:
         if not found:
             message = "the key is wrong" if given else "a key is needed: X-API-Key or Authorization: Bearer"
             raise Refusal(401, "unauthorised", message)
-        if not any(allows(key.scope, wanted) for key in found):
+        if not any(allows(key, wanted) for key in found):
             raise Refusal(403, "forbidden", f"this key has scope {found[0].scope}, {wanted} is needed")
         scope["state"] = {**scope.get("state", {}), "owner": found[0].id}
 

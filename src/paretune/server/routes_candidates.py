@@ -3,45 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query
-from paretune.server.wire.candidates import Asked, candidate, page
+from fastapi import APIRouter, Request
 
-from paretune.core.errors import Misconfigured
 from paretune.server.routes_jobs import JobId, Served
-from paretune.store.jobs import JobFilter, UnknownJob
+from paretune.server.service import NotFound
+from paretune.server.wire.candidates import Query, one, page
+from paretune.store.jobs import JobFilter
 
 router = APIRouter()
 NEWEST = 50
-"""Jobs in which a candidate is looked for by its id alone."""
+"""So many of the newest jobs are looked through, for a candidate by its id alone or those of a system."""
 
 
-async def _page(
-    served: Served,
-    job_id: JobId,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    algorithm: str = "",
-    mode: str = "",
-    status: str = "",
-    cursor: str = "",
-    sort: str = "",
-    include: str = "",
-) -> dict[str, Any]:
-    """A page of the job's candidates."""
-    asked = Asked(
-        limit=limit, algorithm=algorithm, mode=mode, status=status, cursor=cursor, sort=sort, include=include
-    )
-    job, view = await served.job(job_id), await served.view(job_id)
-    return await asyncio.to_thread(page, job, view, asked)
+async def _page(request: Request, served: Served, job_id: JobId) -> dict[str, Any]:
+    """A page of the job's candidates: `limit`, `sort`, `status`, `mode`, `algorithm`, `include`, `cursor`."""
+    query = Query.of(request.query_params)
+    job, view = await served.seen(job_id)
+    return await asyncio.to_thread(page, [(job, view)] if view else [], query)
 
 
 async def _one(served: Served, job_id: JobId, candidate_id: str) -> dict[str, Any]:
     """One candidate with everything."""
-    job, view = await served.job(job_id), await served.view(job_id)
-    found = await asyncio.to_thread(candidate, job, view, candidate_id)
+    job, view = await served.seen(job_id)
+    found = await asyncio.to_thread(one, job, view, candidate_id) if view else None
     if found is None:
-        raise UnknownJob(f"job {job_id} has no candidate {candidate_id}")
+        raise NotFound(f"job {job_id} has no candidate {candidate_id[:100]!r}")
     return found
 
 
@@ -56,17 +44,20 @@ async def anywhere(served: Served, candidate_id: str) -> dict[str, Any]:
     """One candidate of any of the newest jobs."""
     jobs, _ = await asyncio.to_thread(served.jobs.page, JobFilter(), NEWEST)
     for job in jobs:
-        found = await asyncio.to_thread(candidate, job, await served.view(job.id), candidate_id)
+        _, view = await served.seen(job.id)
+        found = await asyncio.to_thread(one, job, view, candidate_id) if view else None
         if found is not None:
             return found
-    raise UnknownJob(f"no candidate {candidate_id} in the newest {NEWEST} jobs")
+    raise NotFound(f"no candidate {candidate_id[:100]!r} in the newest {NEWEST} jobs")
 
 
 @router.get("/api/systems/{system_id}/candidates")
-async def of_system(served: Served, system_id: str, job_id: str = "", include: str = "") -> dict[str, Any]:
-    """The candidates of a system's newest job, or of the one that is named."""
-    jobs, _ = await asyncio.to_thread(served.jobs.page, JobFilter(system_id=system_id), 1000)
-    chosen = next((job for job in jobs if job_id in ("", job.id)), None)
-    if chosen is None:
-        raise Misconfigured("job_id", f"system {system_id} has no such job")
-    return await asyncio.to_thread(page, chosen, await served.view(chosen.id), Asked(include=include))
+async def of_system(request: Request, served: Served, system_id: str) -> dict[str, Any]:
+    """The candidates of a system's jobs, or of the one that `job_id` names."""
+    query, wanted = Query.of(request.query_params), request.query_params.get("job_id", "")
+    jobs, _ = await asyncio.to_thread(served.jobs.page, JobFilter(system_id=system_id), NEWEST)
+    chosen = [await served.seen(job.id) for job in jobs if wanted in ("", job.id)]
+    if wanted and not chosen:
+        raise NotFound(f"system {system_id[:100]!r} has no job {wanted[:100]!r}")
+    sources = [(job, view) for job, view in chosen if view]
+    return await asyncio.to_thread(page, sources, query)

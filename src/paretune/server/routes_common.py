@@ -30,12 +30,9 @@ SYSTEMS = "/api/v1/policy-optimization/systems"
 @router.get("/api/health")
 async def health(served: Served) -> dict[str, Any]:
     """That the server is there, and how many jobs are at work."""
-    return {
-        "status": "ok",
-        "service": "paretune",
-        "version": metadata.version("paretune"),
-        "at_work": len(served.workers.at_work),
-    }
+    version = metadata.version("paretune")
+    at_work = len(served.workers.at_work)
+    return {"status": "ok", "service": "paretune", "version": version, "at_work": at_work}
 
 
 @router.get("/api/v1/crypto/public-key")

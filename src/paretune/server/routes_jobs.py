@@ -1,23 +1,24 @@
-"""Jobs over HTTP: the same calls under the prefixes of all dialects, on one store and one stream of events."""
+"""Jobs over HTTP: the same calls under the prefixes of all dialects, on one store and one log of events."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
-from paretune.server.wire.events import event_json
-from paretune.server.wire.jobs import job_json, metrics_json
-from paretune.server.wire.results import artifacts, results
 
 from paretune.core.errors import Misconfigured
 from paretune.server.asking import body, service, text
-from paretune.server.service import Service, checked_id
+from paretune.server.service import Conflict, NotFound, Service, checked_id
 from paretune.server.stream import stream
 from paretune.server.submissions import Submission, offline, online
-from paretune.store.jobs import JobFilter, StoredJob
+from paretune.server.wire.events import event_json, metric_points
+from paretune.server.wire.jobs import cancellation, job_json, jobs_page, restarted, workflow_state
+from paretune.server.wire.results import Results, artifact, artifact_texts, artifacts
+from paretune.store.jobs import JobFilter
 
 Served = Annotated[Service, Depends(service)]
 Body = Annotated[dict[str, Any], Depends(body)]
@@ -51,6 +52,7 @@ def job_routes(prefix: str) -> APIRouter:
     router.add_api_route("/{job_id}/events/stream", _stream, methods=["GET"])
     router.add_api_route("/{job_id}/metrics", _metrics, methods=["GET"])
     router.add_api_route("/{job_id}/artifacts", _artifacts, methods=["GET"])
+    router.add_api_route("/{job_id}/artifacts/{name:path}", _artifact, methods=["GET"])
     router.add_api_route("/{job_id}/results", _results, methods=["GET"])
     router.add_api_route("/{job_id}/cancel", _cancel, methods=["POST"])
     router.add_api_route("/{job_id}/pause", _pause, methods=["POST"])
@@ -65,15 +67,14 @@ def job_routes(prefix: str) -> APIRouter:
 def submit_routes() -> APIRouter:
     """Where jobs are submitted and listed."""
     router = APIRouter()
-    for prefix, dialect in ((PREFIXES[0], "prompt_learning"), (PREFIXES[1], "policy")):
-        router.add_api_route(
-            prefix,
-            _submitter(lambda body, dialect=dialect: online(body, dialect)),
-            methods=["POST"],
-            status_code=201,
-        )
-    for prefix in PREFIXES[2:4]:
-        router.add_api_route(prefix, _submitter(offline), methods=["POST"], status_code=201)
+    readers: dict[str, Callable[[Mapping[str, Any]], Submission]] = {
+        PREFIXES[0]: partial(online, dialect="prompt_learning"),
+        PREFIXES[1]: partial(online, dialect="policy"),
+        PREFIXES[2]: offline,
+        PREFIXES[3]: offline,
+    }
+    for prefix, read in readers.items():
+        router.add_api_route(prefix, _submitter(read), methods=["POST"], status_code=201)
     for prefix in PREFIXES:
         router.add_api_route(prefix, _list, methods=["GET"])
     return router
@@ -104,8 +105,7 @@ async def _list(
     """Jobs, newest first."""
     which = JobFilter(state, kind, system_id, system_name, created_after, created_before)
     jobs, next_cursor = await asyncio.to_thread(served.jobs.page, which, limit, cursor)
-    items = [job_json(job) for job in jobs]
-    return {"items": items, "jobs": items, "next_cursor": next_cursor or None}
+    return jobs_page(jobs, next_cursor)
 
 
 async def _get(served: Served, job_id: JobId) -> dict[str, Any]:
@@ -147,47 +147,50 @@ async def _metrics(
 ) -> dict[str, Any]:
     """Points of the run's curves."""
     found = await asyncio.to_thread(served.jobs.events, job_id)
-    return {"points": metrics_json(found)[-limit:], "job_id": job_id}
+    return {"points": metric_points(found, limit), "job_id": job_id}
 
 
 async def _artifacts(served: Served, job_id: JobId) -> dict[str, Any]:
-    """What the job made: texts, and the evidence for them."""
-    job, view = await served.job(job_id), await served.view(job_id)
-    items = await asyncio.to_thread(artifacts, job, view) if view is not None else []
-    return {"artifacts": items, "items": items, "job_id": job_id}
+    """What the job made: texts, and the evidence for them; none before it began."""
+    job, view = await served.seen(job_id)
+    if view is None:
+        return {"job_id": job_id, "artifacts": []}
+    return await asyncio.to_thread(artifacts, job, view)
+
+
+async def _artifact(served: Served, job_id: JobId, name: str) -> dict[str, Any]:
+    """One of them, whole."""
+    job, view = await served.seen(job_id)
+    texts = await asyncio.to_thread(artifact_texts, job, view) if view else {}
+    if name not in texts:
+        raise NotFound(f"job {job_id} has no artifact {name[:100]!r}")
+    return artifact(name, texts[name], longest=None)
 
 
 async def _results(served: Served, job_id: JobId) -> dict[str, Any]:
-    """Best prompt, ranking, and what was tried."""
-    job, view = await served.job(job_id), await served.view(job_id)
-    found = await asyncio.to_thread(results, job, view) if view is not None else {}
-    return {"job_id": job_id, "status": job_json(job)["status"], **found}
+    """Best prompt, ranking, and what was tried; of a run that goes on, so far."""
+    job, view = await served.seen(job_id)
+    if view is None:
+        return {"job_id": job_id, "status": job.state, "best_prompt": None, "best_score": None}
+    return await asyncio.to_thread(lambda: Results(job, view).all())
 
 
 async def _cancel(served: Served, job_id: JobId, sent: Body) -> dict[str, Any]:
-    """Ends the job for good."""
-    job = await served.cancel(job_id, text(sent, "reason"))
-    return _wished(job, "cancelled", "the job is told to stop")
+    """Ends the job for good. One that has ended is told about, as clients expect."""
+    try:
+        return cancellation(await served.cancel(job_id, text(sent, "reason")))
+    except Conflict:
+        return cancellation(await served.job(job_id))
 
 
 async def _pause(served: Served, job_id: JobId) -> dict[str, Any]:
     """Brings the job to rest."""
-    return _wished(await served.pause(job_id), "paused", "the job is told to come to rest")
+    return job_json(await served.pause(job_id))
 
 
 async def _resume(served: Served, job_id: JobId) -> dict[str, Any]:
     """Goes on with a job that rests or failed."""
-    return _wished(await served.resume(job_id), "queued", "the job goes on")
-
-
-def _wished(job: StoredJob, state: str, message: str) -> dict[str, Any]:
-    done = job.state == state
-    return {
-        **job_json(job),
-        "status": "succeeded" if done else "partial",
-        "message": message,
-        "attempt_id": job.run_id,
-    }
+    return job_json(await served.resume(job_id))
 
 
 async def _checkpoint(served: Served, job_id: JobId) -> dict[str, Any]:
@@ -197,20 +200,9 @@ async def _checkpoint(served: Served, job_id: JobId) -> dict[str, Any]:
 
 async def _restart(served: Served, job_id: JobId) -> dict[str, Any]:
     """Another job that goes on from this one's record."""
-    child = await served.restart(job_id)
-    return {**job_json(child), "child_job_id": child.id, "parent_job_id": job_id}
+    return restarted(await served.restart(job_id))
 
 
 async def _workflow_state(served: Served, job_id: JobId) -> dict[str, Any]:
     """How the run behind the job stands."""
-    job = await served.job(job_id)
-    told = job_json(job)
-    state = {
-        "job_id": job.id,
-        "run_id": job.run_id,
-        "status": told["status"],
-        "progress": dict(job.standing),
-        "algorithm": job.algorithm,
-        "error": told.get("error"),
-    }
-    return {"job_id": job.id, "workflow_state": state, "query_name": "workflow_state", "error": None}
+    return workflow_state(await served.job(job_id))

@@ -15,14 +15,19 @@ from paretune.engine.workspace import Workspace
 from paretune.server.teller import Teller
 from paretune.server.vault import Vault
 from paretune.server.workers import Workers
-from paretune.store import Draw, StatusSet, UnknownRun, Write, new_run_id
+from paretune.store import Draw, StatusSet, UnknownRun, Wish, Write, new_run_id
 from paretune.store.chain import chain
-from paretune.store.jobs import Jobs, StoredJob, new_job_id, timestamp
+from paretune.store.jobs import Jobs, JobState, StoredJob, new_job_id, timestamp
 from paretune.views.run_view import RunView, read
 
 TASK_KEY = "ENVIRONMENT_API_KEY"
 MOST_WAITING = 1_000
 VIEWS = 4
+RUNNING: tuple[JobState, ...] = ("running",)
+
+
+class NotFound(ParetuneError):
+    """A job has no such thing. HTTP 404."""
 
 
 class Conflict(ParetuneError):
@@ -100,10 +105,10 @@ class Service:
     async def job(self, job_id: str) -> StoredJob:
         return await asyncio.to_thread(self.jobs.job, job_id)
 
-    async def view(self, job_id: str) -> RunView | None:
-        """The run as it stands; None while there is none. Kept as long as nothing new was decided."""
+    async def seen(self, job_id: str) -> tuple[StoredJob, RunView | None]:
+        """The job, and its run as it stands; None while there is none."""
         job = await self.job(job_id)
-        return await asyncio.to_thread(self._view, job)
+        return job, await asyncio.to_thread(self._view, job)
 
     def _view(self, job: StoredJob) -> RunView | None:
         kept = self._views.get(job.id)
@@ -130,13 +135,13 @@ class Service:
         return await self._wish(job_id, "pause", ("queued",), "paused", "paused on request")
 
     async def _wish(
-        self, job_id: str, wish: Any, idle: tuple[Any, ...], state: Any, detail: str
+        self, job_id: str, wish: Wish, idle: tuple[JobState, ...], state: JobState, detail: str
     ) -> StoredJob:
         job = await self.job(job_id)
         if job.state == state:
             return job
         if self.workers.wish(job_id, wish):
-            changed = await asyncio.to_thread(lambda: self.jobs.change(job_id, only=("running",), wish=wish))
+            changed = await asyncio.to_thread(self._note_wish, job_id, wish)
             return changed or await self.job(job_id)
         if not await self.teller.changed(job_id, idle, state, detail):
             job = await self.job(job_id)
@@ -144,6 +149,9 @@ class Service:
         if state == "cancelled":
             await asyncio.to_thread(self._cancel_run, job.run_id, detail)
         return await self.job(job_id)
+
+    def _note_wish(self, job_id: str, wish: Wish) -> StoredJob | None:
+        return self.jobs.change(job_id, only=RUNNING, wish=wish)
 
     def _cancel_run(self, run_id: str, detail: str) -> None:
         try:

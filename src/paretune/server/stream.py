@@ -12,10 +12,10 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.responses import StreamingResponse
-from paretune.server.wire.events import event_json
 
 from paretune.core.errors import Misconfigured
 from paretune.server.service import Service
+from paretune.server.wire.events import event_json
 
 PAGE = 200
 KEEP_ALIVE_SECONDS = 10.0

@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from paretune.server.wire.projection import Projection
-
 from paretune.core.errors import ParetuneError
 from paretune.engine.workspace import Workspace
+from paretune.server.wire.projection import Projection
+from paretune.server.wire.standing import Meter
 from paretune.store import UnknownRun
 from paretune.store.jobs import Changes, Jobs, JobState, StoredJob, timestamp
 from paretune.views.run_view import RunView, read
@@ -49,20 +49,20 @@ class Teller:
     _folds: dict[str, Projection] = field(default_factory=dict)
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "teller"))
 
-    async def run(self, at_work: Callable[[], list[str]]) -> None:
-        """Follow the jobs at work until cancelled."""
+    async def run(self, at_work: Callable[[], Mapping[str, Mapping[str, Any]]]) -> None:
+        """Follow the jobs at work, with what each has taken, until cancelled."""
         while True:
-            for job_id in at_work():
-                await self.follow(job_id)
+            for job_id, meter in at_work().items():
+                await self.follow(job_id, meter)
             await asyncio.sleep(EVERY_SECONDS)
 
     async def submitted(self, job: StoredJob) -> None:
         """A job is there: its row and its first events."""
         await self._do(self._submit, job)
 
-    async def follow(self, job_id: str) -> None:
+    async def follow(self, job_id: str, meter: Mapping[str, Any]) -> None:
         """Tell what was decided since."""
-        if await self._do(self._catch_up, job_id):
+        if await self._do(self._catch_up, job_id, Meter(**meter)):
             self.bells.ring(job_id)
 
     async def ended(self, job: StoredJob, status: str, detail: str) -> None:
@@ -89,13 +89,13 @@ class Teller:
         self.jobs.create(job)
         self.jobs.append(job.id, fold.begin())
 
-    def _catch_up(self, job_id: str) -> bool:
+    def _catch_up(self, job_id: str, meter: Meter | None = None) -> bool:
         """True if there was anything to tell."""
         fold, told = self._fold(job_id)
         if fold is None:
             return False
         log = self.workspace.store.decisions(self._run_id(job_id), told)
-        events = [event for decision in log for event in fold.after(decision)]
+        events = [event for decision in log for event in fold.after(decision, meter)]
         if log:
             self.jobs.append(job_id, events, told=told + len(log), standing=fold.standing)
         return bool(events)

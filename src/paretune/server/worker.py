@@ -2,8 +2,9 @@
 
 It is told on standard input what to do: one JSON line of orders, then lines that change its share of the
 rollouts. It says on standard output how things stand, one JSON line each: `{"at": "work"}` once the task
-container was asked and the run exists, and at the end `{"at": "rest", "status": ..., "detail": ...}`. When standard input ends, as it
-does when the server dies, the run comes to rest; another process goes on with it.
+container was asked and the run exists, `{"at": "meter", ...}` about once a second, and at the end
+`{"at": "rest", "status": ..., "detail": ...}`. When standard input ends, as it does when the server dies, the
+run comes to rest; another process goes on with it.
 """
 
 from __future__ import annotations
@@ -28,8 +29,7 @@ from paretune.store import Run, UnknownRun
 from paretune.views.evidence import write_packet
 from paretune.views.run_view import read
 
-BUSY_SECONDS = 60.0
-"""So long a process waits for another one that still brings its calls home."""
+METER_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,8 @@ class Orders:
         return json.dumps(asdict(self))
 
 
-class Shares:
-    """The share of the rollouts, which may change before the run is there to be told."""
+class Control:
+    """What is between a server and a run that may not be there yet: its share, and what it has taken."""
 
     def __init__(self, share: int) -> None:
         self._share = share
@@ -69,15 +69,29 @@ class Shares:
         if self._live is not None:
             self._live.evaluator.allow(share)
 
+    async def measure(self) -> None:
+        """Say now and then what the run has taken, until cancelled."""
+        while True:
+            if (live := self._live) is not None and not live.record.replaying:
+                left = live.outlook().seconds_left
+                _say(
+                    at="meter",
+                    rollouts=len(live.ledger.drawn),
+                    tokens=live.ledger.tokens,
+                    cost_usd=live.ledger.cost_usd,
+                    eta_seconds=round(left.likely, 1) if left else None,
+                )
+            await asyncio.sleep(METER_SECONDS)
+
 
 async def work(orders: Orders, lines: asyncio.StreamReader) -> tuple[str, str]:
     """Carry the run as far as it goes. Its status at the end, and why; `failed` also where it could not
     begin."""
-    rest, shares = asyncio.Event(), Shares(orders.share)
-    listening = asyncio.create_task(_listen(lines, rest, shares))
+    rest, control = asyncio.Event(), Control(orders.share)
+    listening = asyncio.create_task(_listen(lines, rest, control))
     try:
         with Workspace.open(orders.store, new=True) as workspace:
-            return await _carry(orders, workspace, rest, shares)
+            return await _carry(orders, workspace, rest, control)
     except ParetuneError as error:
         return "failed", str(error)
     finally:
@@ -85,7 +99,7 @@ async def work(orders: Orders, lines: asyncio.StreamReader) -> tuple[str, str]:
 
 
 async def _carry(
-    orders: Orders, workspace: Workspace, rest: asyncio.Event, shares: Shares
+    orders: Orders, workspace: Workspace, rest: asyncio.Event, control: Control
 ) -> tuple[str, str]:
     config = PromptLearningConfig.from_mapping(orders.document)
     environment = {**os.environ, **orders.secrets}
@@ -95,7 +109,7 @@ async def _carry(
         while True:
             try:
                 with workspace.exclusive(orders.run_id):
-                    return await _run(orders, workspace, launch, rest, shares)
+                    return await _run(orders, workspace, launch, rest, control)
             except Busy:
                 await _wait_for_other(rest)
 
@@ -130,32 +144,33 @@ async def _wait_for_other(rest: asyncio.Event) -> None:
 
 
 async def _run(
-    orders: Orders, workspace: Workspace, launch: Launch, rest: asyncio.Event, shares: Shares
+    orders: Orders, workspace: Workspace, launch: Launch, rest: asyncio.Event, control: Control
 ) -> tuple[str, str]:
     ready = launch.ready
-    watch = Watch(live=shares.attach)
-    runner = Runner(
-        workspace.store, orders.run_id, ready.job, ready.executor, launch.proposer, watch, stop=rest
-    )
+    watch = Watch(live=control.attach)
+    store, proposer = workspace.store, launch.proposer
+    runner = Runner(store, orders.run_id, ready.job, ready.executor, proposer, watch, stop=rest)
+    measuring = asyncio.create_task(control.measure())
     try:
         await runner.run()
     except (Paused, Cancelled, RunFailed):
         pass  # on record as the run's status
     finally:
+        measuring.cancel()
         write_packet(read(workspace.store, orders.run_id), workspace.run_folder(orders.run_id))
     run = workspace.store.run(orders.run_id)
     return run.status, run.status_detail
 
 
-async def _listen(lines: asyncio.StreamReader, rest: asyncio.Event, shares: Shares) -> None:
+async def _listen(lines: asyncio.StreamReader, rest: asyncio.Event, control: Control) -> None:
     while line := await lines.readline():
         order = json.loads(line)
         if "share" in order:
-            shares.change(order["share"])
+            control.change(order["share"])
     rest.set()
 
 
-def _say(**words: str) -> None:
+def _say(**words: str | float | None) -> None:
     print(json.dumps(words), flush=True)
 
 

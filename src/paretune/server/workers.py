@@ -20,8 +20,9 @@ from paretune.engine.workspace import Workspace
 from paretune.server.shares import shares
 from paretune.server.worker import Orders
 from paretune.store import StoreError, UnknownRun
-from paretune.store.jobs import Jobs, StoredJob
+from paretune.store.jobs import Jobs, JobState, StoredJob, timestamp
 
+QUEUED: tuple[JobState, ...] = ("queued",)
 LOST = 3
 """So many processes of a job may end without a word before it has failed."""
 AGAIN_SECONDS = 1.0
@@ -44,6 +45,7 @@ class Worker:
     wanted: int
     wish: str = ""
     prepared: bool = False
+    meter: Mapping[str, Any] = field(default_factory=dict)
     process: Process | None = None
 
     def tell(self, **words: object) -> None:
@@ -78,8 +80,9 @@ class Workers:
     _closing: bool = False
 
     @property
-    def at_work(self) -> list[str]:
-        return list(self._working)
+    def at_work(self) -> Mapping[str, Mapping[str, Any]]:
+        """The jobs that are, and what each said last of what it has taken."""
+        return {job_id: worker.meter for job_id, worker in self._working.items()}
 
     def wake(self) -> None:
         """A job may be waiting to be started."""
@@ -214,10 +217,13 @@ class Workers:
         assert process.stdout is not None
         while line := await process.stdout.readline():
             words = json.loads(line)
-            if words["at"] == "work":
-                worker.prepared = True
-            else:
-                said = words["status"], words["detail"]
+            match words.pop("at"):
+                case "work":
+                    worker.prepared = True
+                case "meter":
+                    worker.meter = words
+                case _:
+                    said = words["status"], words["detail"]
         return said
 
     async def _insist(self, worker: Worker) -> None:
@@ -238,7 +244,9 @@ class Workers:
 
 
 def _take(jobs: Jobs, job: StoredJob) -> StoredJob | None:
-    return jobs.change(job.id, only=("queued",), state="running", detail="")
+    return jobs.change(
+        job.id, only=QUEUED, state="running", detail="", started_at=job.started_at or timestamp()
+    )
 
 
 def _most_out(job: StoredJob) -> int:
