@@ -6,7 +6,6 @@ import asyncio
 import base64
 import binascii
 import re
-import secrets
 from dataclasses import replace
 from importlib import metadata
 from typing import Annotated, Any
@@ -16,6 +15,7 @@ from fastapi import APIRouter, Query
 from paretune.core.errors import Misconfigured, NotAvailable
 from paretune.server.asking import flag, section, text
 from paretune.server.routes_jobs import Body, Served
+from paretune.server.service import new_system
 from paretune.store.jobs import StoredSystem, timestamp
 
 router = APIRouter()
@@ -66,8 +66,9 @@ async def add_system(served: Served, sent: Body) -> dict[str, Any]:
     name = text(sent, "name")
     if not name:
         raise Misconfigured("name", "a system needs a name")
-    given = text(sent, "id") or f"sys_{secrets.token_hex(8)}"
-    system = StoredSystem(given, name, text(sent, "technique"), section(sent, "metadata"), timestamp())
+    system = new_system(name, text(sent, "technique"), section(sent, "metadata"))
+    if given := text(sent, "id"):
+        system = replace(system, id=given)
     kept = await asyncio.to_thread(served.jobs.keep_system, system, reuse=flag(sent, "reuse", True))
     return _system(kept)
 

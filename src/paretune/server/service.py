@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,7 +18,7 @@ from paretune.server.vault import Vault
 from paretune.server.workers import Workers
 from paretune.store import Draw, StatusSet, UnknownRun, Wish, Write, new_run_id
 from paretune.store.chain import chain
-from paretune.store.jobs import Jobs, JobState, StoredJob, new_job_id, timestamp
+from paretune.store.jobs import Jobs, JobState, StoredJob, StoredSystem, new_job_id, timestamp
 from paretune.views.run_view import RunView, read
 
 TASK_KEY = "ENVIRONMENT_API_KEY"
@@ -93,12 +94,25 @@ class Service:
             detail="" if start else "not started yet",
             parent=parent,
         )
+        job = replace(job, given=await asyncio.to_thread(self._with_system, job.given))
         key = config.task_app_api_key
         if key and reference(key) != key:  # written out, and not the name of a variable
             await asyncio.to_thread(self.secrets.keep, job.id, TASK_KEY, key)
         await self.teller.submitted(job)
         self.workers.wake()
         return job
+
+    def _with_system(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The system that is named gets an id, and is made where there is none."""
+        asked = given.get("system") or {}
+        if not asked.get("id") and not asked.get("name"):
+            return given
+        if asked.get("id"):
+            system = self.jobs.system(str(asked["id"]))
+        else:
+            fresh = new_system(str(asked["name"]), str(given.get("technique", "")))
+            system = self.jobs.keep_system(fresh, reuse=asked.get("reuse") is not False)
+        return {**given, "system": {"id": system.id, "name": system.name}}
 
     # -- asking -----------------------------------------------------------------------------------
 
@@ -241,6 +255,10 @@ class Service:
             writes.append(replace(decision, chain=link))
         store.create_run(replace(run, id=child.run_id, created_at=child.created_at, status="queued", wish=""))
         store.commit(child.run_id, writes)
+
+
+def new_system(name: str, technique: str = "", metadata: Mapping[str, Any] | None = None) -> StoredSystem:
+    return StoredSystem(f"sys_{secrets.token_hex(8)}", name, technique, metadata or {}, timestamp())
 
 
 def checked_id(job_id: str) -> str:

@@ -189,8 +189,10 @@ class Jobs(Protocol):
         ...
 
     def keep_system(self, system: StoredSystem, *, reuse: bool = False) -> StoredSystem:
-        """Add it, or with `reuse` give the oldest one of its name if there is one. Raises StoreError if the id
-        exists."""
+        """Add it, or with `reuse` give the oldest one of its name, if there is one.
+
+        Raises StoreError if the id exists.
+        """
         ...
 
     def systems(self) -> list[StoredSystem]:
