@@ -12,11 +12,14 @@ from paretune.store.jobs import JobEvent, JobState
 
 def found(results: Results) -> dict[str, Any]:
     """What the results say of a job's standing."""
-    best = results.best()
+    best, totals = results.best(), results.totals()
     return {
         "best_candidate": best["best_candidate_id"],
-        "candidates": len(results.view.rows),
-        "elapsed_seconds": round(results.view.elapsed, 3),
+        "candidates": totals["total_candidates"],
+        "rollouts": totals["total_rollouts"],
+        "tokens": totals["total_tokens"],
+        "cost_usd": totals["total_cost_usd"],
+        "elapsed_seconds": totals["elapsed_seconds"],
         **{
             name: best[name]
             for name in (

@@ -89,7 +89,6 @@ class Projection:
         results = Results(self.job, view) if view and resting else None
         told: list[JobEvent] = []
         if results:
-            self._fold.measured(Meter.of(results.view))
             self._fold.set(eta_seconds=None, **found(results))
             told = self._progress() + results_events(self._names, results, self._at)
         self._fold.set(
