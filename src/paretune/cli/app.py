@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from paretune.cli.console import as_json, one_line, say
+from paretune.cli.jobs import jobs
 from paretune.cli.options import (
     JobFile,
     Json,
@@ -23,6 +24,7 @@ from paretune.cli.options import (
     StorePath,
     TaskUrl,
 )
+from paretune.core.address import DEFAULT_HOST, DEFAULT_PORT
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,6 +39,7 @@ keys = typer.Typer(no_args_is_help=True, help="Keys for those who may ask the se
 app.add_typer(events, name="events")
 app.add_typer(container, name="container")
 app.add_typer(model, name="model")
+app.add_typer(jobs, name="jobs")
 app.add_typer(keys, name="keys")
 
 
@@ -157,9 +160,48 @@ def list_runs(store: StorePath = None, json: Json = False) -> None:
 
 
 @app.command()
+def train(
+    path: Annotated[Path | None, typer.Argument(help="Job document (TOML)")] = None,
+    config: Annotated[list[Path] | None, typer.Option("--config", help="The same, as an option")] = None,
+    type_: Annotated[str, typer.Option("--type", help="auto, prompt_learning, prompt")] = "auto",
+    backend: Annotated[str | None, typer.Option(help="Address of the server")] = None,
+    task_url: TaskUrl = None,
+    model: Annotated[str | None, typer.Option(help="Over the file's policy.model")] = None,
+    rollout_budget: Annotated[int | None, typer.Option(min=1, help="Over the file's")] = None,
+    proposer_effort: Annotated[str | None, typer.Option(help="Over the file's")] = None,
+    env_file: Annotated[
+        list[Path] | None, typer.Option("--env-file", "--env", help="NAME=VALUE lines")
+    ] = None,
+    poll: Annotated[bool, typer.Option("--poll/--no-poll", help="Follow the job to its end")] = True,
+    poll_timeout: Annotated[float, typer.Option(min=0, help="Seconds")] = 3600.0,
+    poll_interval: Annotated[float, typer.Option(min=0.1, help="Seconds")] = 5.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the document, submit nothing")] = False,
+    json: Json = False,
+) -> None:
+    """Submit a job document to a server and follow it."""
+    from paretune.cli import train as training
+
+    file = training.chosen(path, config, type_)
+    options = training.TrainOptions(
+        file,
+        backend,
+        task_url,
+        model,
+        rollout_budget,
+        proposer_effort,
+        tuple(env_file or ()),
+        poll,
+        poll_timeout,
+        poll_interval,
+        dry_run,
+    )
+    training.train(options, json=json)
+
+
+@app.command()
 def serve(
-    host: Annotated[str, typer.Option(help="Others than this machine need a key")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535)] = 8765,
+    host: Annotated[str, typer.Option(help="Others than this machine need a key")] = DEFAULT_HOST,
+    port: Annotated[int, typer.Option(min=0, max=65535)] = DEFAULT_PORT,
     jobs: Annotated[int, typer.Option(help="Jobs at work at once", min=1)] = 4,
     rollouts: Annotated[int, typer.Option(help="Rollouts in flight, all jobs together", min=1)] = 128,
     waiting: Annotated[int, typer.Option(help="Jobs that may wait for their turn", min=1)] = 1000,

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from filelock import FileLock, Timeout
 from starlette.types import ASGIApp
 
+from paretune.core.address import DEFAULT_HOST, DEFAULT_PORT
 from paretune.core.errors import Misconfigured
 from paretune.engine.workspace import Workspace
 from paretune.server import routes_candidates, routes_common
@@ -39,8 +40,8 @@ class Settings:
     """How a server works. `rollouts` may be out in all jobs together, `jobs` are at work at once, `waiting`
     may wait. `hosts` are further names under which it is asked."""
 
-    host: str = "127.0.0.1"
-    port: int = 8765
+    host: str = DEFAULT_HOST
+    port: int = DEFAULT_PORT
     jobs: int = 4
     rollouts: int = 128
     waiting: int = 1_000

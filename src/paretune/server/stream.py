@@ -15,11 +15,12 @@ from fastapi.responses import StreamingResponse
 
 from paretune.core.errors import Misconfigured
 from paretune.server.service import Service
+from paretune.server.teller import OVER
 from paretune.server.wire.events import event_json
 
 PAGE = 200
 KEEP_ALIVE_SECONDS = 10.0
-OVER = ("succeeded", "failed", "cancelled")
+CANCELLED_SECONDS = 5.0
 
 
 def stream(request: Request, service: Service, job_id: str, since: int) -> StreamingResponse:
@@ -45,6 +46,8 @@ async def _lines(service: Service, job_id: str, since: int) -> AsyncIterator[str
         if events:
             continue
         if job.state in OVER:
+            if job.state == "cancelled":  # no event tells clients that; they ask for the status now and then
+                await asyncio.sleep(CANCELLED_SECONDS)
             return
         try:
             await asyncio.wait_for(bell.wait(), KEEP_ALIVE_SECONDS)

@@ -21,6 +21,7 @@ from paretune.store.jobs import Changes, Jobs, JobState, StoredJob, timestamp
 from paretune.views.run_view import RunView, read
 
 EVERY_SECONDS = 0.25
+OVER: tuple[JobState, ...] = ("succeeded", "failed", "cancelled")
 T = TypeVar("T")
 
 
@@ -116,9 +117,10 @@ class Teller:
         fold, _ = self._fold(job_id)
         job = self.jobs.job(job_id)
         fold = fold or Projection(job, None)
-        events = fold.ended(state, detail, self._view(job) if state == "succeeded" else None)
+        over = state in OVER
+        events = fold.ended(state, detail, self._view(job) if over else None, timestamp())
         changes: Changes = {"state": state, "detail": detail, "wish": "", "standing": fold.standing}
-        if state in ("succeeded", "failed", "cancelled"):
+        if over:
             changes["ended_at"] = timestamp()
             self.jobs.forget_secrets(job_id)
         self.jobs.append(job_id, events, **changes)

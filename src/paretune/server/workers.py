@@ -1,7 +1,7 @@
 """Workers: one process per job at work, so many at once, with fair shares of the rollouts.
 
-The state of a job is the store's. What is here is only who is at work just now: a server that starts finds the
-jobs that were running and starts their processes again.
+The state of a job is the store's. What is here is only who is at work just now: a server that starts finds
+the jobs that were running and starts their processes again.
 """
 
 from __future__ import annotations
