@@ -20,6 +20,9 @@ RENAMED = "policy_optimization"
 CLIENT_KEYS = frozenset({"display", "results_folder", "env_file_path"})
 """Top-level keys that clients put beside the job; not part of it."""
 
+MOST_LEVELS = 64
+"""Tables and lists inside each other."""
+
 _VERSIONS = frozenset({"config_schema_version", "defaults_version", "_defaults_version"})
 
 _ALIASES = {
@@ -62,6 +65,10 @@ def section_of(data: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises Misconfigured or NotAvailable.
     """
+    if not isinstance(data, Mapping):
+        raise Misconfigured(ROOT, f"a job document is a table, not {type(data).__name__}")
+    if _deeper_than(data, MOST_LEVELS):
+        raise Misconfigured(ROOT, f"nested deeper than {MOST_LEVELS} levels")
     outer = [name for name in (ROOT, RENAMED) if data.get(name)]
     if len(outer) == 2 and data[ROOT] != data[RENAMED]:
         raise Misconfigured(RENAMED, f"stands beside [{ROOT}] and differs from it; give one of the two")
@@ -105,6 +112,20 @@ def gepa_section(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _copied(value: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _copied(item) if isinstance(item, Mapping) else item for key, item in value.items()}
+
+
+def _deeper_than(value: Any, most: int) -> bool:
+    level = [value]
+    for _ in range(most + 1):
+        level = [
+            item
+            for part in level
+            for item in (part.values() if isinstance(part, Mapping) else part)
+            if isinstance(item, Mapping | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _table(section: Any, path: list[str]) -> dict[str, Any] | None:
@@ -186,11 +207,15 @@ def _drop_what_goes_without_saying(section: dict[str, Any]) -> None:
 
 
 def _one_proxy(section: dict[str, Any]) -> None:
-    top = section.get("proxy_models")
     for algorithm in ("gepa", "mipro"):
         table = _table(section, [algorithm]) or {}
-        if top is not None and table.get("proxy_models") is not None:
-            _give(section, "proxy_models", table.pop("proxy_models"), was=f"{algorithm}.proxy_models")
+        top, repeated = section.get("proxy_models"), table.get("proxy_models")
+        if top is None or repeated is None:
+            continue
+        if repeated != top:
+            name = f"{ROOT}.{algorithm}.proxy_models"
+            raise Misconfigured(name, f"differs from {ROOT}.proxy_models; give one of the two")
+        del table["proxy_models"]
 
 
 def _leave_the_model_to_the_task(section: dict[str, Any]) -> None:

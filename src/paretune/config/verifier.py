@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from paretune.config.base import Section
+from paretune.config.base import Count, Section, Table
 from paretune.config.providers import address
 
 
@@ -29,14 +29,14 @@ class PromptLearningJudgeConfig(Section):
     backend_rubric_id: str = ""
     backend_event_enabled: bool = True
     backend_outcome_enabled: bool = True
-    backend_options: dict[str, Any] = Field(default_factory=dict)
-    concurrency: int = Field(8, gt=0)
+    backend_options: Table = Field(default_factory=dict)
+    concurrency: Count = 8
     timeout: float = Field(60.0, gt=0)
     weight_env: float = Field(1.0, ge=0)
     weight_event: float = Field(0.0, ge=0)
     weight_outcome: float = Field(0.0, ge=0)
     spec_path: str | None = None
-    spec_max_tokens: int = Field(5000, gt=0)
+    spec_max_tokens: Count = 5000
     spec_context: str | None = None
 
     @field_validator("reward_source", mode="before")

@@ -67,8 +67,9 @@ async def prepare(
     """Ask the container what it is, resolve the document against it.
 
     `fresh`, when given, keeps the run from using results of other runs. `proposer_model` is the model
-    that proposals are really asked of, for their price. Raises NotAvailable for what is not built, Misconfigured
-    when document and container do not fit together, RunFailed when the container does not answer.
+    that proposals are really asked of, for their price. Raises NotAvailable for what is not built,
+    Misconfigured when document and container do not fit together, RunFailed when the container does not
+    answer.
     """
     refuse_not_available(config)
     try:
