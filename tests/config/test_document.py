@@ -364,7 +364,7 @@ def test_keys_come_from_the_environment_and_go_nowhere() -> None:
         resolve_key(config.task_app_api_key, field, {}, "OTHER")
     assert public_document(config)["prompt_learning"][field] == "$ENVIRONMENT_API_KEY"
     plain = document()
-    plain["prompt_learning"][field] = "s3cret"
+    plain["prompt_learning"][field] = plain["prompt_learning"]["mipro"][field] = "s3cret"
     assert "s3cret" not in json.dumps(public_document(PromptLearningConfig.from_mapping(plain)))
     assert reference("s3cret") != "s3cret"
 

@@ -476,6 +476,12 @@ def test_a_verifier_is_a_judge_and_either_spelling_means_the_same() -> None:
         spelt = {name: "v1"}
         both = PromptLearningJudgeConfig(**spelt)
         assert both.synth_verifier_id == both.backend_rubric_id == "v1"
+    for place in ("judge", "verifier"):
+        for kind in (PromptLearningJudgeConfig, PromptLearningVerifierConfig):
+            config = GEPAConfig.model_validate({place: kind(backend_model="m")})
+            written = config.model_dump(mode="json", exclude_unset=True)
+            assert written == {place: {"backend_model": "m"}}
+            assert GEPAConfig.from_mapping(written) == config
 
 
 def test_the_deprecated_meta_section_warns() -> None:

@@ -17,7 +17,7 @@ from paretune.config.policy import PromptLearningPolicyConfig
 from paretune.config.prompt import PromptPatternConfig
 from paretune.config.providers import OwnKeys
 from paretune.config.proxy import ProxyModelsConfig
-from paretune.config.verifier import PromptLearningJudgeConfig, Verifier
+from paretune.config.verifier import Judge, Verifier
 from paretune.core.errors import Misconfigured
 
 
@@ -112,7 +112,7 @@ class PromptLearningConfig(Section):
     policy: PromptLearningPolicyConfig | None = None
     gepa: GEPAConfig = GEPAConfig()
     mipro: MIPROConfig | None = None
-    judge: PromptLearningJudgeConfig | None = None
+    judge: Judge = None
     verifier: Verifier = None
     proxy_models: ProxyModelsConfig | None = None
     env_config: Table | None = None

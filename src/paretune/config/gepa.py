@@ -16,7 +16,7 @@ from paretune.config.policy import ModulePolicy
 from paretune.config.providers import OwnKeys
 from paretune.config.proxy import ProxyModelsConfig
 from paretune.config.seeds import Seeds
-from paretune.config.verifier import PromptLearningJudgeConfig, Verifier
+from paretune.config.verifier import Judge, Verifier
 
 
 class GEPARolloutConfig(Section):
@@ -252,7 +252,7 @@ class GEPAConfig(Section):
     pipeline: GEPAPipelineConfig = GEPAPipelineConfig()
     rungs: GEPARungsConfig = GEPARungsConfig()
     modules: list[GEPAModuleConfig] | None = None
-    judge: PromptLearningJudgeConfig | None = None
+    judge: Judge = None
     verifier: Verifier = None
     proxy_models: ProxyModelsConfig | None = None
     adaptive_pool: AdaptivePoolConfig | None = None

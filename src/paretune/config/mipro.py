@@ -23,7 +23,7 @@ from paretune.config.mipro_layout import baseline_instruction, plain_messages, s
 from paretune.config.policy import ModulePolicy, PromptLearningPolicyConfig, checked_policy
 from paretune.config.proxy import ProxyModelsConfig
 from paretune.config.seeds import Seeds
-from paretune.config.verifier import PromptLearningJudgeConfig, Verifier
+from paretune.config.verifier import Judge, Verifier
 from paretune.core.errors import Misconfigured
 
 _META = (
@@ -167,7 +167,7 @@ class MIPROConfig(Section):
     demo: Table | None = None
     grounding: Table | None = None
     meta_update: Table | None = None
-    judge: PromptLearningJudgeConfig | None = None
+    judge: Judge = None
     verifier: Verifier = None
     proxy_models: ProxyModelsConfig | None = None
     adaptive_pool: AdaptivePoolConfig | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from paretune.config.base import Count, Section, Table
 from paretune.config.providers import address
@@ -70,6 +70,11 @@ class PromptLearningVerifierConfig(PromptLearningJudgeConfig):
     """The same under the verifier's name."""
 
 
+def _of_the_class(value: Any) -> Any:
+    """What is given as an object of either class becomes the field's own."""
+    return value.model_dump(exclude_unset=True) if isinstance(value, PromptLearningJudgeConfig) else value
+
+
 def _one_of_two(
     value: PromptLearningVerifierConfig | None, info: ValidationInfo
 ) -> PromptLearningVerifierConfig | None:
@@ -79,5 +84,8 @@ def _one_of_two(
     return value
 
 
-Verifier = Annotated[PromptLearningVerifierConfig | None, AfterValidator(_one_of_two)]
-"""A section `verifier`, the newer name of `judge`, which stands before it in a section that has both."""
+Judge = Annotated[PromptLearningJudgeConfig | None, BeforeValidator(_of_the_class)]
+Verifier = Annotated[
+    PromptLearningVerifierConfig | None, BeforeValidator(_of_the_class), AfterValidator(_one_of_two)
+]
+"""The section `judge`, and its newer name; in a section that has both, `judge` stands before `verifier`."""

@@ -125,8 +125,9 @@ def public_document(config: PromptLearningConfig) -> dict[str, Any]:
     """The document as it may be stored: what was written in it, keys by reference only."""
     document = config.to_dict()
     inner = document["prompt_learning"]
-    if "task_app_api_key" in inner:
-        inner["task_app_api_key"] = reference(config.task_app_api_key)
+    for section in (inner, inner.get("mipro") or {}):
+        if "task_app_api_key" in section:
+            section["task_app_api_key"] = reference(section["task_app_api_key"])
     return document
 
 
