@@ -134,6 +134,13 @@ def test_what_was_asked_for_is_not_shrunk_in_silence() -> None:
         resolve_adaptive_pool_config(overrides={"pool_min_size": 50}, dev_pool_size=40)
 
 
+def test_a_preset_that_a_client_wrote_out_is_still_a_preset() -> None:
+    """synth-ai 0.4.1 sends level LOW on 40 seeds as a pool of 40 that shrinks to 100."""
+    sent = {"level": "LOW", "anchor_size": 50, "pool_init_size": 40, "pool_min_size": 100, "warmup_iters": 10}
+    gepa = GEPAConfig.from_mapping({"evaluation": {"seeds": {"start": 0, "end": 40}}, "adaptive_pool": sent})
+    assert gepa.adaptive_pool == resolve_adaptive_pool_config(level="LOW", dev_pool_size=40)
+
+
 def test_a_document_gives_its_seeds_and_keeps_what_was_written() -> None:
     evaluation = {"train_seeds": {"start": 0, "end": 120}}
     gepa = GEPAConfig.from_mapping({"evaluation": evaluation, "adaptive_pool": {}, "adaptive_batch": {}})

@@ -134,6 +134,10 @@ AGREE: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ),
     ({"_defaults_version": "v1", "config_schema_version": "2"}, {}),
     ({"target_mode": "anything"}, {"optimization_mode": "optimize_anything"}),
+    (
+        {"target_mode": "anything", "target_kind": "context", "optimization_mode": "context"},
+        {"optimization_mode": "context"},
+    ),
     ({"algorithm": "mipro", "mipro": {}, **MIPRO}, {"algorithm": "mipro", "mipro": MIPRO}),
     (
         {"algorithm": "mipro", "mipro": MIPRO, **MIPRO, "env_name": "e"},
@@ -163,6 +167,7 @@ def test_one_proxy_for_all_may_be_repeated() -> None:
 CONTRADICT: list[tuple[dict[str, Any], str]] = [
     ({"localapi_url": "http://elsewhere"}, "localapi_url"),
     ({"algorithm_name": "mipro"}, "algorithm_name"),
+    ({"target_mode": "prompt", "optimization_mode": "context"}, "target_mode"),
     ({"train_seeds": [5], "gepa": {"evaluation": {"seeds": [1, 2]}}}, "train_seeds"),
     ({"evaluation_seeds": [5], "gepa": {"evaluation": {"train_seeds": [1, 2]}}}, "evaluation_seeds"),
     ({"env_name": "a", "gepa": {"env_name": "b"}}, "env_name"),

@@ -495,6 +495,8 @@ def _fitting(data: dict[str, Any]) -> dict[str, Any]:
         data.pop("free_tier", None)
     if "judge" in data:
         data.pop("verifier", None)
+    if "adaptive_pool" in data.get("gepa", {}):
+        data["gepa"]["evaluation"] = {"train_seeds": {"start": 0, "end": 60}}
     return data
 
 

@@ -470,8 +470,9 @@ def test_any_provider_with_an_address_and_any_model_is_fine() -> None:
 
 def test_a_verifier_is_a_judge_and_either_spelling_means_the_same() -> None:
     assert issubclass(PromptLearningVerifierConfig, PromptLearningJudgeConfig)
-    spelt: dict[str, Any] = {"reward_source": "verifier"}
-    assert PromptLearningVerifierConfig(**spelt).reward_source == "judge"
+    for newer, documented in (("verifier", "judge"), ("container", "task_app")):
+        spelt: dict[str, Any] = {"reward_source": newer}
+        assert PromptLearningVerifierConfig(**spelt).reward_source == documented
     for name in ("synth_verifier_id", "backend_rubric_id"):
         spelt = {name: "v1"}
         both = PromptLearningJudgeConfig(**spelt)

@@ -204,7 +204,8 @@ def pool_values(given: Mapping[str, Any], dev_pool_size: int | None = None) -> d
             dev_pool_size if values["pool_min_size"] is None else values["pool_min_size"]
         )
         return values
-    _shrink(values, dev_pool_size, fixed=kept.keys() - {"pool_init_size"})
+    asked = {name for name in _SIZES if name in kept and kept[name] != POOL_PRESETS[level][name]}
+    _shrink(values, dev_pool_size, fixed=asked - {"pool_init_size"})
     if values["pool_min_size"] is None:
         values["pool_min_size"] = values["anchor_size"]
     return values

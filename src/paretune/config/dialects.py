@@ -33,7 +33,6 @@ _ALIASES = {
     "localapi_api_key": "task_app_api_key",
     "container_api_key": "task_app_api_key",
     "algorithm_name": "algorithm",
-    "target_mode": "optimization_mode",
     "gepa.prompt_budget": "gepa.token",
     "gepa.proposed_prompt_max_tokens": "gepa.token.max_limit",
     "gepa.throughput.max_concurrent_rollouts": "gepa.rollout.max_concurrent",
@@ -97,6 +96,7 @@ def todays(inner: Mapping[str, Any]) -> dict[str, Any]:
         _drop_copies_of_gepa(section)
     _read_initial_candidate(section)
     _drop_what_goes_without_saying(section)
+    _read_target(section)
     _one_proxy(section)
     return section
 
@@ -197,13 +197,20 @@ def _drop_copies_of_gepa(section: dict[str, Any]) -> None:
 def _drop_what_goes_without_saying(section: dict[str, Any]) -> None:
     for key in _VERSIONS & section.keys():
         del section[key]
-    for key, usual in (("execution_mode", "offline"), ("job_kind", "optimization"), ("target_kind", None)):
+    for key, usual in (("execution_mode", "offline"), ("job_kind", "optimization")):
         value = section.pop(key, None)
         if value not in (None, usual):
             raise NotAvailable(f"{ROOT}.{key}")
-    mode = section.get("optimization_mode")
-    if mode == "anything":  # target_mode's word
-        section["optimization_mode"] = "optimize_anything"
+
+
+def _read_target(section: dict[str, Any]) -> None:
+    """`target_mode` and `target_kind` are `optimization_mode` in two words."""
+    mode, kind = section.pop("target_mode", None), section.pop("target_kind", None)
+    if mode == "prompt" and kind is None:
+        _give(section, "optimization_mode", "prompt", was="target_mode")
+    elif mode is not None or kind is not None:
+        meant = "context" if kind == "context" else "optimize_anything"
+        _give(section, "optimization_mode", meant, was="target_mode")
 
 
 def _one_proxy(section: dict[str, Any]) -> None:

@@ -10,13 +10,16 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from paretune.config.base import Count, Section, Table
 from paretune.config.providers import address
 
+_SPELT = {"verifier": "judge", "container": "task_app"}
+"""Newer words for sources of the reward."""
+
 
 class PromptLearningJudgeConfig(Section):
     """Verifier settings that GEPA and MIPRO share.
 
-    `reward_source` is where the final reward comes from: the task (`task_app`), the verifier (`judge`,
-    also spelled `verifier`), or both, weighted (`fused`). `synth_verifier_id` names a registered verifier;
-    `backend_rubric_id` is its older name.
+    `reward_source` is where the final reward comes from: the task (`task_app`, also `container`), the
+    verifier (`judge`, also `verifier`), or both, weighted (`fused`). `synth_verifier_id` names a registered
+    verifier; `backend_rubric_id` is its older name.
     """
 
     enabled: bool = False
@@ -42,7 +45,7 @@ class PromptLearningJudgeConfig(Section):
     @field_validator("reward_source", mode="before")
     @classmethod
     def _of_either_spelling(cls, value: Any) -> Any:
-        return "judge" if value == "verifier" else value
+        return _SPELT.get(value, value) if isinstance(value, str) else value
 
     @model_validator(mode="before")
     @classmethod
