@@ -125,7 +125,7 @@ def test_a_server_that_stumbles_is_asked_again(
     far: FarServer, connection: Connection, play: Twin, method: str
 ) -> None:
     far.add(FarJob(ID, events=events(3)))
-    far.faults = {ID: list(FAULTS)}
+    far.faults = {ID: list(FAULTS), "/stream": [Fault(0), Fault(503)]}
     job = PromptLearningJob.from_job_id(ID, connection=connection)
     assert play(job, method)["status"] == "succeeded"
 
@@ -262,6 +262,31 @@ def test_without_a_stream_events_are_asked_for(
     assert seen == [1, 2, 3, 4, 5, 6]
     assert time.naps == [7.0, 7.0]
     assert len(far.asked("GET", "/stream")) == 1
+
+
+def test_events_may_hold_what_unicode_calls_the_end_of_a_line(far: FarServer, play: Twin) -> None:
+    texts = ["a\u2028b", "c\u0085d\x0ce", "f\U0001f600"]
+    log = [event(place + 1, text=text) for place, text in enumerate(texts)]
+    far.add(FarJob(ID, events=[*log, event(4, "learning.policy.gepa.job.completed")]))
+    seen: list[str] = []
+    job = PromptLearningJob.from_job_id(ID)
+    play(job, "stream_until_complete", on_event=lambda one: seen.append(one["data"].get("text")))
+    assert seen == [*texts, None]
+    assert [call.query["since_seq"] for call in far.asked("GET", "/events")] == ["4"], "none was asked for"
+
+
+@pytest.mark.parametrize("status", [0, 503, 504])
+def test_streams_that_never_open_are_given_up_for_questions(
+    far: FarServer, connection: Connection, play: Twin, status: int
+) -> None:
+    """A proxy in between may not let them through."""
+    far.add(FarJob(ID, statuses=["running"] * 9 + ["succeeded"], events=events(4)))
+    far.faults = {"/stream": [Fault(status)] * 99}
+    seen: list[int] = []
+    job = PromptLearningJob.from_job_id(ID, connection=connection)
+    play(job, "stream_until_complete", on_event=lambda one: seen.append(one["seq"]))
+    assert seen == [1, 2, 3, 4]
+    assert len(far.asked("GET", "/stream")) == 3
 
 
 @pytest.mark.parametrize("garbage", ["data: {not json\n\n", "data: 7\n\n", ": only a comment\n\n", ""])

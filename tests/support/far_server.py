@@ -182,7 +182,8 @@ def far_server() -> Iterator[FarServer]:
             self.end_headers()
             self.wfile.write(b": hello\n\n")
             for event in [event for event in job.events if event["seq"] > since][:count]:
-                lines = f"id: {event['seq']}\nevent: {event['type']}\ndata: {json.dumps(event)}\n\n"
+                data = json.dumps(event, ensure_ascii=False)
+                lines = f"id: {event['seq']}\nevent: {event['type']}\ndata: {data}\n\n"
                 self.wfile.write(lines.encode())
 
         def log_message(self, format: str, *args: Any) -> None:

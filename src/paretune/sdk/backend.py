@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from paretune.config.address import DEFAULT_URL
+from paretune.core.address import DEFAULT_URL
 from paretune.sdk.connection import NETWORK, Connection
 from paretune.sdk.errors import SHOWN, BadAnswer, HTTPError, InvalidJob, Unreachable, redact
 from paretune.sdk.flow import Flow, Reply, Request
