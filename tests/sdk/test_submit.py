@@ -175,6 +175,8 @@ def test_references_are_looked_up(far: FarServer, monkeypatch: pytest.MonkeyPatc
             "task_app_api_key",
         ),
         ({"prompt_learning": {"task_app_url": "$NOT_SET"}}, "NOT_SET"),
+        ({"prompt_learning": {"task_app_url": "localhost:8001"}}, "task_app_url: must begin with http"),
+        ({"prompt_learning": {"task_app_url": "http://me:pass@x"}}, "task_app_url: must not hold"),
     ],
 )
 def test_what_is_missing_is_a_value_error_before_anything_is_asked(
@@ -284,6 +286,14 @@ def test_the_server_is_the_argument_else_the_environment_else_this_machine(
         assert place() == f"http://{name.lower().replace('_', '-')}"
         monkeypatch.delenv(name)
     assert place() == "http://127.0.0.1:8765"
+
+
+def test_what_runs_on_this_machine_is_never_asked_by_way_of_a_proxy(
+    far: FarServer, file: Path, play: Twin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert play(PromptLearningJob.from_config(file), "submit")
 
 
 def test_nobody_there_names_what_to_start(far: FarServer, file: Path, connection: Connection) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from paretune.sdk import (
@@ -124,7 +125,7 @@ def test_a_server_that_stumbles_is_asked_again(
     far: FarServer, connection: Connection, play: Twin, method: str
 ) -> None:
     far.add(FarJob(ID, events=events(3)))
-    far.faults = {ID: list(FAULTS)}
+    far.faults = {ID: list(FAULTS), "/stream": [Fault(0), Fault(503)]}
     job = PromptLearningJob.from_job_id(ID, connection=connection)
     assert play(job, method)["status"] == "succeeded"
 
@@ -263,6 +264,31 @@ def test_without_a_stream_events_are_asked_for(
     assert len(far.asked("GET", "/stream")) == 1
 
 
+def test_events_may_hold_what_unicode_calls_the_end_of_a_line(far: FarServer, play: Twin) -> None:
+    texts = ["a\u2028b", "c\u0085d\x0ce", "f\U0001f600"]
+    log = [event(place + 1, text=text) for place, text in enumerate(texts)]
+    far.add(FarJob(ID, events=[*log, event(4, "learning.policy.gepa.job.completed")]))
+    seen: list[str] = []
+    job = PromptLearningJob.from_job_id(ID)
+    play(job, "stream_until_complete", on_event=lambda one: seen.append(one["data"].get("text")))
+    assert seen == [*texts, None]
+    assert [call.query["since_seq"] for call in far.asked("GET", "/events")] == ["4"], "none was asked for"
+
+
+@pytest.mark.parametrize("status", [0, 503, 504])
+def test_streams_that_never_open_are_given_up_for_questions(
+    far: FarServer, connection: Connection, play: Twin, status: int
+) -> None:
+    """A proxy in between may not let them through."""
+    far.add(FarJob(ID, statuses=["running"] * 9 + ["succeeded"], events=events(4)))
+    far.faults = {"/stream": [Fault(status)] * 99}
+    seen: list[int] = []
+    job = PromptLearningJob.from_job_id(ID, connection=connection)
+    play(job, "stream_until_complete", on_event=lambda one: seen.append(one["seq"]))
+    assert seen == [1, 2, 3, 4]
+    assert len(far.asked("GET", "/stream")) == 3
+
+
 @pytest.mark.parametrize("garbage", ["data: {not json\n\n", "data: 7\n\n", ": only a comment\n\n", ""])
 def test_streams_that_bring_nothing_are_given_up_for_questions(
     far: FarServer, connection: Connection, play: Twin, garbage: str
@@ -340,6 +366,43 @@ def test_the_simple_handlers(
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [row["stream_type"] for row in rows] == ["event", "event", "status"]
     assert statuses == ["succeeded"]
+
+
+def test_a_stream_that_falls_silent_is_opened_again(time: FakeTime, play: Twin) -> None:
+    """Over a transport of the caller's own."""
+    log = events(4)
+    opened: list[str] = []
+
+    def lines(count: int) -> bytes:
+        return b"".join(b"data: " + json.dumps(one).encode() + b"\n\n" for one in log[:count])
+
+    class Silent(httpx.SyncByteStream, httpx.AsyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            yield lines(2)
+            time.sleep(60.0)
+            raise httpx.ReadTimeout("")
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for chunk in self:
+                yield chunk
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/events"):
+            return httpx.Response(200, json=log[int(request.url.params["since_seq"]) :])
+        if not request.url.path.endswith("/stream"):
+            return httpx.Response(200, json={"status": "running" if len(opened) < 2 else "succeeded"})
+        opened.append(request.url.params["since_seq"])
+        assert request.extensions["timeout"]["read"] == 60.0
+        stream = Silent() if len(opened) == 1 else httpx.ByteStream(lines(4))
+        return httpx.Response(200, headers={"Content-Type": "text/event-stream"}, stream=stream)
+
+    far = httpx.MockTransport(answer)
+    connection = Connection(far, far, lambda: time.now, time.sleep, time.sleep_async)
+    seen: list[int] = []
+    job = PromptLearningJob.from_job_id(ID, "http://far", connection=connection)
+    play(job, "stream_until_complete", on_event=lambda one: seen.append(one["seq"]))
+    assert seen == [1, 2, 3, 4]
+    assert opened == ["0", "2"]
 
 
 async def test_two_jobs_are_waited_for_at_once_and_a_wait_can_be_cancelled(far: FarServer) -> None:
