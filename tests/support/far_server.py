@@ -21,6 +21,17 @@ TASK = "/task"
 """The fake is its own task app, under this path."""
 
 
+def event(seq: int, kind: str = "prompt.learning.progress", **data: Any) -> dict[str, Any]:
+    return {"seq": seq, "type": kind, "message": f"number {seq}", "created_at": f"t{seq}", "data": data}
+
+
+def events(count: int) -> list[dict[str, Any]]:
+    """A whole log; its last two are the two families' last ones."""
+    last = ["prompt.learning.gepa.complete", "learning.policy.gepa.job.completed"]
+    kinds = ["prompt.learning.progress"] * (count - 2) + last
+    return [event(place + 1, kind) for place, kind in enumerate(kinds)]
+
+
 @dataclass
 class FarJob:
     """A job that is told and not run.

@@ -156,6 +156,14 @@ def poll(
         yield from deadline.pause(pause)
 
 
+class _Theirs(Exception):
+    """A handler's own error, which must not be taken for one of the server's."""
+
+    def __init__(self, error: SdkError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 class _End(Enum):
     """How listening to a stream ended."""
 
@@ -203,6 +211,8 @@ class Listener:
                     slow = self.asking and not self.over
                     pause = self.deadline.interval if slow else self._backoff(self.drops)
                 yield from self.deadline.pause(pause)
+        except _Theirs as theirs:
+            raise theirs.error from None
         finally:
             for handler in self.handlers:
                 handler.flush()
@@ -293,8 +303,11 @@ class Listener:
 
     def _hand_on(self, message: StreamMessage) -> None:
         for handler in self.handlers:
-            if handler.should_handle(message):
-                handler.handle(message)
+            try:
+                if handler.should_handle(message):
+                    handler.handle(message)
+            except SdkError as error:
+                raise _Theirs(error) from None
 
 
 def _ended(status: Mapping[str, Any]) -> bool:
