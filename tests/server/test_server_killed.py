@@ -13,10 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from support.foreign_jobs import SEEDS_JOB
 from support.paced_task import PacedTask
 from support.programs import command_line
-from support.served import Server, job_document, serving, until
+from support.served import Server, named_job, serving, until
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -48,21 +47,12 @@ class Reader(threading.Thread):
                 until(lambda: self.connections, "a moment")
 
 
-def document(task: PacedTask, name: str, budget: int = 160) -> dict[str, Any]:
-    """A job that shares no result with another of another name."""
-    made = job_document(SEEDS_JOB, task.url, rollout={"budget": budget, "max_concurrent": 4})
-    text = f"You look up code words ({name}). Answer with one word."
-    messages = [{"role": "system", "pattern": text, "order": 0}]
-    made["prompt_learning"]["initial_prompt"] = {"id": name, "name": name, "messages": messages}
-    return made
-
-
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_server_that_dies_in_the_middle_of_two_jobs(
     how: signal.Signals, task: PacedTask, model: Mapping[str, str], tmp_path: Path
 ) -> None:
     with serving(tmp_path, **model) as server:
-        jobs = [server.submit(document(task, name)) for name in ("one", "two")]
+        jobs = [server.submit(named_job(task.url, name)) for name in ("one", "two")]
         readers = [Reader(server, job) for job in jobs]
         for job in jobs:
             server.at_step(job, 1)
@@ -100,7 +90,7 @@ def test_a_worker_that_dies_is_followed_by_another(
     task: PacedTask, model: Mapping[str, str], tmp_path: Path
 ) -> None:
     with serving(tmp_path, "--jobs", "1", **model) as server:
-        job = server.submit(document(task, "one"))
+        job = server.submit(named_job(task.url, "one"))
         server.at_step(job, 1)
         (worker,) = server.workers()
         os.kill(worker, signal.SIGKILL)
@@ -115,7 +105,7 @@ def test_a_worker_that_dies_three_times_has_failed(
 ) -> None:
     task.pace = 0.1
     with serving(tmp_path, "--jobs", "1", **model) as server:
-        job, next_one = server.submit(document(task, "one")), server.submit(document(task, "two"))
+        job, next_one = server.submit(named_job(task.url, "one")), server.submit(named_job(task.url, "two"))
         seen = list[int]()
         for _ in range(3):
             (worker,) = until(lambda: set(server.workers()) - set(seen), "a worker")

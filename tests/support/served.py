@@ -18,6 +18,7 @@ import httpx
 
 from paretune.engine.workspace import Workspace
 from paretune.store.sql_jobs import SqlJobs
+from support.foreign_jobs import SEEDS_JOB
 from support.programs import command_line, free_port
 
 ONLINE, POLICY = "/api/prompt-learning/online/jobs", "/api/policy-optimization/online/jobs"
@@ -35,6 +36,15 @@ def job_document(text: str, task_url: str, **gepa: Any) -> dict[str, Any]:
     for section, values in gepa.items():
         inner["gepa"].setdefault(section, {}).update(values)
     return document
+
+
+def named_job(task_url: str, name: str, **rollout: Any) -> dict[str, Any]:
+    """A job on seeds that shares no result with one of another name."""
+    made = job_document(SEEDS_JOB, task_url, rollout={"budget": 160, "max_concurrent": 4, **rollout})
+    text = f"You look up code words ({name}). Answer with one word."
+    messages = [{"role": "system", "pattern": text, "order": 0}]
+    made["prompt_learning"]["initial_prompt"] = {"id": name, "name": name, "messages": messages}
+    return made
 
 
 def until(met: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
