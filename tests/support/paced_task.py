@@ -74,6 +74,7 @@ def paced_task(pace: float = 0.0, *, slow: float = 0.0, key: str = "") -> Iterat
                 super().reply(status, value)
                 return
             task.begin(value["trace_correlation_id"])
+            value["trace"]["metadata"] = {}  # the id of one rollout, in what a model is shown
             try:
                 time.sleep(task.pace)
                 super().reply(status, value)
