@@ -22,6 +22,9 @@ CLIENT_KEYS = frozenset({"display", "results_folder", "env_file_path"})
 
 _VERSIONS = frozenset({"config_schema_version", "defaults_version", "_defaults_version"})
 
+_CHECKS = frozenset({"rollout_health_check_mode", "backend_rollout_health_check_mode"})
+"""How strict a trial before the run is: here the first rollouts are the trial, and the run stops if they fail."""
+
 _ALIASES = {
     "localapi_url": "task_app_url",
     "container_url": "task_app_url",
@@ -180,6 +183,11 @@ def _drop_what_goes_without_saying(section: dict[str, Any]) -> None:
         value = section.pop(key, None)
         if value not in (None, usual):
             raise NotAvailable(f"{ROOT}.{key}")
+    for place, table in {"": section, "gepa.": _table(section, ["gepa"]) or {}}.items():
+        for key in _CHECKS & table.keys():
+            value = table.pop(key)
+            if value not in (None, "strict", "warn", "off"):
+                raise Misconfigured(f"{ROOT}.{place}{key}", "must be strict, warn or off")
     mode = section.get("optimization_mode")
     if mode == "anything":  # target_mode's word
         section["optimization_mode"] = "optimize_anything"

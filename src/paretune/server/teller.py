@@ -118,7 +118,7 @@ class Teller:
         job = self.jobs.job(job_id)
         fold = fold or Projection(job, None)
         over = state in OVER
-        events = fold.ended(state, detail, self._view(job) if over else None, timestamp())
+        events = fold.ended(state, detail, self._view(job), timestamp())
         changes: Changes = {"state": state, "detail": detail, "wish": "", "standing": fold.standing}
         if over:
             changes["ended_at"] = timestamp()
