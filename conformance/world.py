@@ -25,6 +25,9 @@ SLOW = HERE / "slow_container.py"
 SECONDS = "0.15"
 """What a rollout of the slow container takes."""
 
+AT_WORK, WAITING = "2", "3"
+"""Jobs that the server works on at once, and those that may wait."""
+
 CONTAINER_KEY = "what-the-container-wants"
 COMMAND = (sys.executable, "-c", "from paretune.cli import main; main()")
 
@@ -100,7 +103,8 @@ def _server(made: World, environment: dict[str, str]) -> Iterator[str]:
     """`paretune serve`; interrupted at the end, as a person would."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    command = (*COMMAND, "serve", "--port", str(port), "--store", str(made.store))
+    most = ("--jobs", AT_WORK, "--waiting", WAITING)
+    command = (*COMMAND, "serve", "--port", str(port), "--store", str(made.store), *most)
     with (made.folder / "server.log").open("w") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=made.folder)
         try:
