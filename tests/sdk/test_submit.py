@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from paretune.sdk import (
     PromptLearningJobConfig,
     SynthClient,
 )
+from paretune.sdk.document import with_overrides
 from support.far_server import FarServer, Fault
 from support.twins import API_KEY, TASK_KEY, Twin
 
@@ -151,6 +153,18 @@ def test_later_names_travel_under_the_first_ones_and_the_mapping_stays_as_it_was
     assert given == {"policy_optimization": {"localapi_url": far.task_url, "mipro": {"num_iterations": 2}}}
 
 
+def test_what_is_given_is_never_changed(far: FarServer) -> None:
+    given = mapping(far, gepa={"rollout": {"budget": 1}})
+    kept = copy.deepcopy(given)
+    config = PolicyOptimizationJobConfig(config_dict=given, overrides={"gepa.rollout.budget": 2})
+    document = config.to_prompt_learning_config()
+    with_overrides(document, config.overrides)
+    assert document == given == kept
+    document["prompt_learning"]["gepa"]["rollout"]["budget"] = 3
+    assert config.document()["prompt_learning"]["gepa"]["rollout"]["budget"] == 2
+    assert given == kept
+
+
 def test_references_are_looked_up(far: FarServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_TASK", far.task_url)
     monkeypatch.setenv("MY_KEY", "mine")
@@ -175,6 +189,8 @@ def test_references_are_looked_up(far: FarServer, monkeypatch: pytest.MonkeyPatc
             "task_app_api_key",
         ),
         ({"prompt_learning": {"task_app_url": "$NOT_SET"}}, "NOT_SET"),
+        ({"prompt_learning": {"task_app_url": "localhost:8001"}}, "task_app_url: must begin with http"),
+        ({"prompt_learning": {"task_app_url": "http://me:pass@x"}}, "task_app_url: must not hold"),
     ],
 )
 def test_what_is_missing_is_a_value_error_before_anything_is_asked(
@@ -207,7 +223,8 @@ def test_an_algorithm_against_the_document_is_a_value_error(far: FarServer) -> N
         (Fault(401, f'{{"detail": "unknown key {API_KEY}"}}'), "unknown key ***"),
         (Fault(429, '{"detail": {"message": "too many", "limit": 2, "current": 2}}'), "too many"),
         (Fault(307, "", {"Location": "http://elsewhere"}), "answered 307"),
-        (Fault(200, "pong"), "not JSON: 'pong'"),
+        (Fault(422, f'{{"detail": "the app has {TASK_KEY}"}}'), "the app has ***"),
+        (Fault(200, f"pong {API_KEY}"), "not JSON: 'pong ***'"),
         (Fault(200, "[]"), "an object was expected"),
         (Fault(200, "{}"), "no job id"),
         (Fault(200, '{"job_id": "../x"}'), "'../x' is no job id"),
@@ -229,6 +246,21 @@ def test_a_refused_submission_is_a_runtime_error_without_a_key(
         assert (caught.value.status, caught.value.url) == (fault.status, far.url + A)
     assert job.job_id is None
     assert len(far.asked("POST", A)) == 1, "a submission is never repeated by itself"
+
+
+def test_a_refused_creation_shows_no_key_either(far: FarServer, play: Twin) -> None:
+    far.faults[C] = [Fault(422, f"{API_KEY} {TASK_KEY}")]
+    with pytest.raises(RuntimeError, match=r"answered 422: \*\*\* \*\*\*"):
+        play(SynthClient().optimization.offline, "create", config=mapping(far))
+
+
+def test_without_a_key_none_is_sent(far: FarServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SYNTH_API_KEY")
+    monkeypatch.delenv("ENVIRONMENT_API_KEY")
+    PolicyOptimizationJob.from_dict(mapping(far)).submit()
+    for call in far.calls:
+        assert not {"x-api-key", "x-api-keys", "authorization"} & set(call.headers)
+    assert "task_app_api_key" not in far.calls[-1].body["config_body"]["prompt_learning"]
 
 
 def test_the_detail_of_a_refusal_is_kept(far: FarServer, file: Path) -> None:
@@ -284,6 +316,14 @@ def test_the_server_is_the_argument_else_the_environment_else_this_machine(
         assert place() == f"http://{name.lower().replace('_', '-')}"
         monkeypatch.delenv(name)
     assert place() == "http://127.0.0.1:8765"
+
+
+def test_what_runs_on_this_machine_is_never_asked_by_way_of_a_proxy(
+    far: FarServer, file: Path, play: Twin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert play(PromptLearningJob.from_config(file), "submit")
 
 
 def test_nobody_there_names_what_to_start(far: FarServer, file: Path, connection: Connection) -> None:

@@ -21,6 +21,17 @@ TASK = "/task"
 """The fake is its own task app, under this path."""
 
 
+def event(seq: int, kind: str = "prompt.learning.progress", **data: Any) -> dict[str, Any]:
+    return {"seq": seq, "type": kind, "message": f"number {seq}", "created_at": f"t{seq}", "data": data}
+
+
+def events(count: int) -> list[dict[str, Any]]:
+    """A whole log; its last two are the two families' last ones."""
+    last = ["prompt.learning.gepa.complete", "learning.policy.gepa.job.completed"]
+    kinds = ["prompt.learning.progress"] * (count - 2) + last
+    return [event(place + 1, kind) for place, kind in enumerate(kinds)]
+
+
 @dataclass
 class FarJob:
     """A job that is told and not run.
@@ -62,14 +73,17 @@ class Fault:
 
 @dataclass
 class FarServer:
-    """`faults`: path suffix -> the next answers there. `key`: requests to the API without it get a 401."""
+    """`faults`: path suffix -> the next answers there. `new_told`: what is told of submitted jobs besides.
+
+    With a `key`, requests to the API without it get a 401.
+    """
 
     url: str = ""
     key: str = ""
     jobs: dict[str, FarJob] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     faults: dict[str, list[Fault]] = field(default_factory=dict)
-    sse: bool = True
+    new_told: dict[str, Any] = field(default_factory=dict)
 
     @property
     def task_url(self) -> str:
@@ -108,7 +122,7 @@ class FarServer:
     def _jobs(self, call: Call) -> tuple[int, Any]:
         if call.method == "GET":
             return 200, {"jobs": [{"job_id": job.id} for job in self.jobs.values()], "next_cursor": None}
-        job = self.add(FarJob(f"pl_{len(self.jobs):016x}", call.body))
+        job = self.add(FarJob(f"pl_{len(self.jobs):016x}", call.body, told=self.new_told))
         return 201, {"job_id": job.id, "status": "queued", "system": {"id": "sys_1", "name": "s"}}
 
     def _job(self, call: Call, job_id: str, *rest: str) -> tuple[int, Any]:
@@ -154,7 +168,7 @@ def far_server() -> Iterator[FarServer]:
                 if fault.status:
                     self._send(fault.status, fault.text.encode(), fault.headers)
                 return
-            if parts.path.endswith("/events/stream") and far.sse:
+            if parts.path.endswith("/events/stream") and call.path.split("/")[-3] in far.jobs:
                 self._stream(call)
                 return
             status, answer = far.answer(call)
@@ -179,7 +193,8 @@ def far_server() -> Iterator[FarServer]:
             self.end_headers()
             self.wfile.write(b": hello\n\n")
             for event in [event for event in job.events if event["seq"] > since][:count]:
-                lines = f"id: {event['seq']}\nevent: {event['type']}\ndata: {json.dumps(event)}\n\n"
+                data = json.dumps(event, ensure_ascii=False)
+                lines = f"id: {event['seq']}\nevent: {event['type']}\ndata: {data}\n\n"
                 self.wfile.write(lines.encode())
 
         def log_message(self, format: str, *args: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from paretune.cli import config
 from paretune.cli.console import as_json, one_line, say
 from paretune.cli.jobs import jobs
 from paretune.cli.options import (
@@ -41,6 +42,7 @@ app.add_typer(container, name="container")
 app.add_typer(model, name="model")
 app.add_typer(jobs, name="jobs")
 app.add_typer(keys, name="keys")
+app.add_typer(config.app, name="config")
 
 
 def _version(wanted: bool) -> None:
@@ -90,9 +92,9 @@ def run(
     from paretune.cli.show import as_data, show
     from paretune.engine.workspace import Workspace
 
-    config = read_job(file, task_url)
+    job = read_job(file, task_url)
     with Workspace.open(store, new=True) as workspace:
-        view = asyncio.run(start(config, workspace, fresh=fresh, quiet=json))
+        view = asyncio.run(start(job, workspace, fresh=fresh, quiet=json))
     as_json(as_data(view)) if json else show(view)
 
 

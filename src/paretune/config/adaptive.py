@@ -1,4 +1,4 @@
-"""Evaluation pools and batches that adapt while a job runs: levels, their presets, and what becomes of them."""
+"""Evaluation pools and batches that adapt while a job runs: levels and their presets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from paretune.config.base import Section, read_section
+from paretune.config.base import Count, Natural, Section, read_section
 from paretune.config.seeds import parse_seeds
 from paretune.core.errors import Misconfigured
 
@@ -42,22 +42,22 @@ class AdaptivePoolConfig(Section):
     """
 
     level: AdaptiveCurriculumLevel = AdaptiveCurriculumLevel.LOW
-    anchor_size: int = Field(30, ge=0)
-    pool_init_size: int | None = Field(None, ge=0)
-    pool_min_size: int | None = Field(None, ge=0)
-    warmup_iters: int = Field(5, ge=0)
-    anneal_stop_iter: int = Field(20, ge=0)
-    pool_update_period: int = Field(3, ge=1)
-    min_evals_per_example: int = Field(3, ge=1)
-    k_info_prompts: int = Field(10, ge=0)
+    anchor_size: Natural = 30
+    pool_init_size: Natural | None = None
+    pool_min_size: Natural | None = None
+    warmup_iters: Natural = 5
+    anneal_stop_iter: Natural = 20
+    pool_update_period: Count = 3
+    min_evals_per_example: Count = 3
+    k_info_prompts: Natural = 10
     info_buffer_factor: float = Field(0.9, ge=0, le=1)
     info_epsilon: float = Field(1e-6, gt=0)
     anchor_selection_method: Literal["random", "clustering"] = "clustering"
     exploration_strategy: Literal["random", "diversity"] = "diversity"
     heatup_reserve_pool: list[int] | None = None
     heatup_trigger: Literal["after_min_size", "immediate", "every_N_trials_after_min"] = "after_min_size"
-    heatup_size: int = Field(20, gt=0)
-    heatup_cooldown_trials: int = Field(50, ge=0)
+    heatup_size: Count = 20
+    heatup_cooldown_trials: Natural = 50
     heatup_schedule: Literal["repeat", "once"] = "repeat"
 
     @property
@@ -89,10 +89,10 @@ class GEPAAdaptiveBatchConfig(Section):
     """Smaller minibatches, and validation on a part of its examples. GEPA only."""
 
     level: AdaptiveBatchLevel = AdaptiveBatchLevel.MODERATE
-    reflection_minibatch_size: int = Field(3, gt=0)
+    reflection_minibatch_size: Count = 3
     min_local_improvement: float = Field(0.0, ge=0)
     val_evaluation_mode: Literal["full", "subsample"] = "subsample"
-    val_subsample_size: int = Field(64, gt=0)
+    val_subsample_size: Count = 64
     candidate_selection_strategy: Literal["coverage", "random"] = "coverage"
 
     @property
@@ -204,7 +204,8 @@ def pool_values(given: Mapping[str, Any], dev_pool_size: int | None = None) -> d
             dev_pool_size if values["pool_min_size"] is None else values["pool_min_size"]
         )
         return values
-    _shrink(values, dev_pool_size, fixed=kept.keys() - {"pool_init_size"})
+    asked = {name for name in _SIZES if name in kept and kept[name] != POOL_PRESETS[level][name]}
+    _shrink(values, dev_pool_size, fixed=asked - {"pool_init_size"})
     if values["pool_min_size"] is None:
         values["pool_min_size"] = values["anchor_size"]
     return values

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from paretune.core.errors import Misconfigured, NotAvailable
 
@@ -45,7 +46,7 @@ class Section(BaseModel):
 
 S = TypeVar("S", bound=Section)
 
-_SECRET = re.compile(r"key|url|token|secret|password")
+_SECRET = re.compile(r"key|url|backend_base|token|secret|password")
 """Fields whose values may hold a secret: an error does not repeat them."""
 
 
@@ -74,8 +75,7 @@ def try_section(section: type[S], data: Any, path: str) -> tuple[S | None, list[
 
 def _mistake(where: str, message: str, value: Any) -> Misconfigured:
     message = message.removeprefix("Value error, ")
-    shown = "" if _SECRET.search(where) else f" (got {_shown(value)})"
-    return Misconfigured(where, message + shown)
+    return Misconfigured(where, message + ("" if _SECRET.search(where) else _shown(value)))
 
 
 def _strays(section: type[Section], data: Any, path: str) -> Iterator[Misconfigured]:
@@ -140,5 +140,27 @@ def suggestion(key: str, section: type[Section]) -> str:
 
 
 def _shown(value: Any) -> str:
+    """What was given, as the end of a sentence; nothing of a table, which may hold anything."""
+    parts = value if isinstance(value, list) else [value]
+    if not all(isinstance(part, str | int | float | None) for part in parts):
+        return ""
     text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return f" (got {text if len(text) <= 80 else text[:77] + '...'})"
+
+
+def _can_be_sent(value: dict[str, Any] | None) -> dict[str, Any] | None:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"holds what JSON cannot say: {error}") from None
+    return value
+
+
+Table = Annotated[dict[str, Any], AfterValidator(_can_be_sent)]
+"""Settings whose names are not ours to know; handed on as JSON."""
+
+MOST = 10**15
+"""Larger numbers are slips, and fit neither a database nor a float exactly."""
+
+Count = Annotated[int, Field(gt=0, le=MOST)]
+Natural = Annotated[int, Field(ge=0, le=MOST)]

@@ -20,6 +20,9 @@ RENAMED = "policy_optimization"
 CLIENT_KEYS = frozenset({"display", "results_folder", "env_file_path"})
 """Top-level keys that clients put beside the job; not part of it."""
 
+MOST_LEVELS = 64
+"""Tables and lists inside each other."""
+
 _VERSIONS = frozenset({"config_schema_version", "defaults_version", "_defaults_version"})
 
 _CHECKS = frozenset({"rollout_health_check_mode", "backend_rollout_health_check_mode"})
@@ -33,7 +36,6 @@ _ALIASES = {
     "localapi_api_key": "task_app_api_key",
     "container_api_key": "task_app_api_key",
     "algorithm_name": "algorithm",
-    "target_mode": "optimization_mode",
     "gepa.prompt_budget": "gepa.token",
     "gepa.proposed_prompt_max_tokens": "gepa.token.max_limit",
     "gepa.throughput.max_concurrent_rollouts": "gepa.rollout.max_concurrent",
@@ -65,6 +67,10 @@ def section_of(data: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises Misconfigured or NotAvailable.
     """
+    if not isinstance(data, Mapping):
+        raise Misconfigured(ROOT, f"a job document is a table, not {type(data).__name__}")
+    if _deeper_than(data, MOST_LEVELS):
+        raise Misconfigured(ROOT, f"nested deeper than {MOST_LEVELS} levels")
     outer = [name for name in (ROOT, RENAMED) if data.get(name)]
     if len(outer) == 2 and data[ROOT] != data[RENAMED]:
         raise Misconfigured(RENAMED, f"stands beside [{ROOT}] and differs from it; give one of the two")
@@ -93,6 +99,7 @@ def todays(inner: Mapping[str, Any]) -> dict[str, Any]:
         _drop_copies_of_gepa(section)
     _read_initial_candidate(section)
     _drop_what_goes_without_saying(section)
+    _read_target(section)
     _one_proxy(section)
     return section
 
@@ -108,6 +115,20 @@ def gepa_section(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _copied(value: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _copied(item) if isinstance(item, Mapping) else item for key, item in value.items()}
+
+
+def _deeper_than(value: Any, most: int) -> bool:
+    level = [value]
+    for _ in range(most + 1):
+        level = [
+            item
+            for part in level
+            for item in (part.values() if isinstance(part, Mapping) else part)
+            if isinstance(item, Mapping | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _table(section: Any, path: list[str]) -> dict[str, Any] | None:
@@ -179,10 +200,11 @@ def _drop_copies_of_gepa(section: dict[str, Any]) -> None:
 def _drop_what_goes_without_saying(section: dict[str, Any]) -> None:
     for key in _VERSIONS & section.keys():
         del section[key]
-    for key, usual in (("execution_mode", "offline"), ("job_kind", "optimization"), ("target_kind", None)):
+    for key, usual in (("execution_mode", "offline"), ("job_kind", "optimization")):
         value = section.pop(key, None)
         if value not in (None, usual):
             raise NotAvailable(f"{ROOT}.{key}")
+<<<<<<< HEAD
     for place, table in {"": section, "gepa.": _table(section, ["gepa"]) or {}}.items():
         for key in _CHECKS & table.keys():
             value = table.pop(key)
@@ -191,14 +213,30 @@ def _drop_what_goes_without_saying(section: dict[str, Any]) -> None:
     mode = section.get("optimization_mode")
     if mode == "anything":  # target_mode's word
         section["optimization_mode"] = "optimize_anything"
+=======
+
+
+def _read_target(section: dict[str, Any]) -> None:
+    """`target_mode` and `target_kind` are `optimization_mode` in two words."""
+    mode, kind = section.pop("target_mode", None), section.pop("target_kind", None)
+    if mode == "prompt" and kind is None:
+        _give(section, "optimization_mode", "prompt", was="target_mode")
+    elif mode is not None or kind is not None:
+        meant = "context" if kind == "context" else "optimize_anything"
+        _give(section, "optimization_mode", meant, was="target_mode")
+>>>>>>> wt-server
 
 
 def _one_proxy(section: dict[str, Any]) -> None:
-    top = section.get("proxy_models")
     for algorithm in ("gepa", "mipro"):
         table = _table(section, [algorithm]) or {}
-        if top is not None and table.get("proxy_models") is not None:
-            _give(section, "proxy_models", table.pop("proxy_models"), was=f"{algorithm}.proxy_models")
+        top, repeated = section.get("proxy_models"), table.get("proxy_models")
+        if top is None or repeated is None:
+            continue
+        if repeated != top:
+            name = f"{ROOT}.{algorithm}.proxy_models"
+            raise Misconfigured(name, f"differs from {ROOT}.proxy_models; give one of the two")
+        del table["proxy_models"]
 
 
 def _leave_the_model_to_the_task(section: dict[str, Any]) -> None:

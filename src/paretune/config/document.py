@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from paretune.config.base import Section, read_section
+from paretune.config.base import Count, Section, Table, read_section
 from paretune.config.dialects import ROOT, section_of
 from paretune.config.gepa import GEPAConfig
 from paretune.config.mipro import POOLS, MIPROConfig
@@ -17,7 +17,7 @@ from paretune.config.policy import PromptLearningPolicyConfig
 from paretune.config.prompt import PromptPatternConfig
 from paretune.config.providers import OwnKeys
 from paretune.config.proxy import ProxyModelsConfig
-from paretune.config.verifier import PromptLearningJudgeConfig, Verifier
+from paretune.config.verifier import Judge, Verifier
 from paretune.core.errors import Misconfigured
 
 
@@ -27,17 +27,17 @@ class TerminationConfig(Section):
     `allow_unpriced` names whose calls a money cap may let through though nobody knows their price.
     """
 
-    max_rollouts: int | None = Field(None, gt=0)
-    max_trials: int | None = Field(None, gt=0)
+    max_rollouts: Count | None = None
+    max_trials: Count | None = None
     max_cost_usd: float | None = Field(None, ge=0)
-    max_total_tokens: int | None = Field(None, gt=0)
-    max_policy_tokens: int | None = Field(None, gt=0)
-    max_proposer_tokens: int | None = Field(None, gt=0)
+    max_total_tokens: Count | None = None
+    max_policy_tokens: Count | None = None
+    max_proposer_tokens: Count | None = None
     max_seconds: float | None = Field(None, gt=0)
     max_time_seconds: float | None = Field(None, gt=0)
     target_reward: float | None = None
     allow_unpriced: list[Literal["policy", "proposer"]] = Field(default_factory=list)
-    max_trials_without_improvement: int | None = Field(None, gt=0)
+    max_trials_without_improvement: Count | None = None
     pessimism_enabled: bool = False
     max_category_costs_usd: dict[str, float] | None = None
 
@@ -65,7 +65,7 @@ class ContainerConfig(Section):
     """
 
     timeout_seconds: float = Field(120.0, gt=0)
-    attempts: int = Field(4, gt=0)
+    attempts: Count = 4
     breaker_seconds: float = Field(60.0, gt=0)
     rollout_failure_rate_tolerance: float = Field(0.25, ge=0, le=1)
     rollout_estimated_cost_usd: float | None = Field(None, ge=0)
@@ -112,10 +112,10 @@ class PromptLearningConfig(Section):
     policy: PromptLearningPolicyConfig | None = None
     gepa: GEPAConfig = GEPAConfig()
     mipro: MIPROConfig | None = None
-    judge: PromptLearningJudgeConfig | None = None
+    judge: Judge = None
     verifier: Verifier = None
     proxy_models: ProxyModelsConfig | None = None
-    env_config: dict[str, Any] | None = None
+    env_config: Table | None = None
     free_tier: bool = False
     use_byok: OwnKeys = None
     termination_config: TerminationConfig = TerminationConfig()

@@ -9,23 +9,23 @@ from pydantic import Field, ValidationInfo, field_serializer, field_validator, m
 
 from paretune.config import adaptive
 from paretune.config.adaptive import AdaptivePoolConfig, GEPAAdaptiveBatchConfig
-from paretune.config.base import Section, read_section
+from paretune.config.base import Count, Natural, Section, Table, read_section
 from paretune.config.dialects import gepa_section
 from paretune.config.efforts import Effort, OutputTokens, refuse_rapid
 from paretune.config.policy import ModulePolicy
 from paretune.config.providers import OwnKeys
 from paretune.config.proxy import ProxyModelsConfig
 from paretune.config.seeds import Seeds
-from paretune.config.verifier import PromptLearningJudgeConfig, Verifier
+from paretune.config.verifier import Judge, Verifier
 
 
 class GEPARolloutConfig(Section):
     """`budget` caps the run's distinct rollouts, all splits together. A minibatch has 4 examples in lanes
     (`pipeline.mode = "async"`) if `minibatch_size` is not given, and fewer where the budget is small."""
 
-    budget: int | None = Field(None, gt=0)
-    max_concurrent: int = Field(20, gt=0)
-    minibatch_size: int = Field(8, gt=0)
+    budget: Count | None = None
+    max_concurrent: Count = 20
+    minibatch_size: Count = 8
 
 
 class GEPAEvaluationConfig(Section):
@@ -40,7 +40,7 @@ class GEPAEvaluationConfig(Section):
     val_seeds: Seeds | None = None
     test_pool: Seeds | None = None
     validation_pool: str | None = None
-    validation_top_k: int | None = Field(None, gt=0)
+    validation_top_k: Count | None = None
     noise_replicates: int = Field(0, ge=0, le=1)
 
 
@@ -59,19 +59,19 @@ class GEPAMutationConfig(Section):
 class GEPAPopulationConfig(Section):
     """Generations and how parents are chosen."""
 
-    initial_size: int = Field(20, gt=0)
-    num_generations: int = Field(10, gt=0)
-    children_per_generation: int = Field(5, gt=0)
+    initial_size: Count = 20
+    num_generations: Count = 10
+    children_per_generation: Count = 5
     crossover_rate: float = Field(0.5, ge=0, le=1)
     selection_pressure: float = Field(1.0, ge=0)
-    patience_generations: int = Field(3, ge=0)
+    patience_generations: Natural = 3
 
 
 class GEPAArchiveConfig(Section):
     """The archive of possible parents, and how training seeds are dealt into pareto and feedback."""
 
-    size: int = Field(64, gt=0)
-    pareto_set_size: int | None = Field(None, gt=0)
+    size: Count = 64
+    pareto_set_size: Count | None = None
     pareto_eps: float = Field(1e-6, gt=0, lt=1)
     feedback_fraction: float = Field(0.5, ge=0, le=1)
 
@@ -93,12 +93,12 @@ class GEPAPipelineConfig(Section):
     mode: Literal["sync", "async"] = "async"
     lanes: int | None = Field(None, gt=0, le=64)
     staleness_policy: Literal["accept", "drop_older_than", "repair"] = "repair"
-    drop_older_than: int = Field(4, ge=0)
-    guards: int = Field(0, ge=0)
-    validate_every: int = Field(4, gt=0)
+    drop_older_than: Natural = 4
+    guards: Natural = 0
+    validate_every: Count = 4
     validation_share: float = Field(0.2, gt=0, le=1)
-    panel: int = Field(56, ge=0)
-    plateau_after: int = Field(3, gt=0)
+    panel: Natural = 56
+    plateau_after: Count = 3
     replicates: int = Field(1, ge=0, le=1)
     ablation: bool = True
 
@@ -112,7 +112,7 @@ class GEPARungsConfig(Section):
     the pareto examples), or none, will be its own.
     """
 
-    first: int = Field(16, ge=0)
+    first: Natural = 16
     level: float = Field(0.2, gt=0, le=0.5)
     cells: float = Field(0.03, ge=0, le=1)
 
@@ -120,7 +120,7 @@ class GEPARungsConfig(Section):
 class GEPATokenConfig(Section):
     """Length of a candidate and money."""
 
-    max_limit: int | None = Field(None, gt=0)
+    max_limit: Count | None = None
     counting_model: str = "gpt-4"
     enforce_pattern_limit: bool = True
     max_spend_usd: float | None = Field(None, ge=0)
@@ -130,9 +130,9 @@ class GEPAModuleConfig(Section):
     """A stage of a pipeline, with a policy of its own; only its instructions are evolved."""
 
     module_id: str
-    max_instruction_slots: int = Field(3, ge=1)
+    max_instruction_slots: Count = 3
     allowed_tools: list[str] | None = None
-    max_tokens: int | None = Field(None, gt=0)
+    max_tokens: Count | None = None
     policy: ModulePolicy
 
     @field_validator("module_id")
@@ -229,7 +229,7 @@ class GEPAConfig(Section):
         return self
 
     env_name: str = "banking77"
-    env_config: dict[str, Any] | None = None
+    env_config: Table | None = None
     rng_seed: int | None = None
     preset: Literal["default", "classic"] = "default"
     proposer_type: Literal["dspy", "synth", "gepa-ai", "spec", "operators", "agent"] = "dspy"
@@ -237,9 +237,9 @@ class GEPAConfig(Section):
     proposer_output_tokens: OutputTokens = "FAST"
     metaprompt: str | None = None
     spec_path: str | None = None
-    spec_max_tokens: int = Field(5000, gt=0)
+    spec_max_tokens: Count = 5000
     spec_include_examples: bool = True
-    spec_priority_threshold: int | None = Field(None, ge=0)
+    spec_priority_threshold: Natural | None = None
     frontier_type: Literal["instance", "objective", "hybrid", "cartesian"] = "instance"
     acceptance_criterion: Literal["strict_improvement", "improvement_or_equal"] = "strict_improvement"
     perfect_reward: float = 1.0
@@ -252,7 +252,7 @@ class GEPAConfig(Section):
     pipeline: GEPAPipelineConfig = GEPAPipelineConfig()
     rungs: GEPARungsConfig = GEPARungsConfig()
     modules: list[GEPAModuleConfig] | None = None
-    judge: PromptLearningJudgeConfig | None = None
+    judge: Judge = None
     verifier: Verifier = None
     proxy_models: ProxyModelsConfig | None = None
     adaptive_pool: AdaptivePoolConfig | None = None

@@ -17,20 +17,19 @@ from pydantic import (
 
 from paretune.config import adaptive
 from paretune.config.adaptive import AdaptivePoolConfig
-from paretune.config.base import Section
+from paretune.config.base import Count, Natural, Section, Table
 from paretune.config.efforts import Effort, OutputTokens, refuse_rapid
 from paretune.config.mipro_layout import baseline_instruction, plain_messages, seed_layout, trial_layout
 from paretune.config.policy import ModulePolicy, PromptLearningPolicyConfig, checked_policy
 from paretune.config.proxy import ProxyModelsConfig
 from paretune.config.seeds import Seeds
-from paretune.config.verifier import PromptLearningJudgeConfig, Verifier
+from paretune.config.verifier import Judge, Verifier
 from paretune.core.errors import Misconfigured
 
 _META = (
     "deprecated; the proposer's model follows from proposer_effort (LOW_CONTEXT, LOW, MEDIUM, HIGH) and "
     "proposer_output_tokens (RAPID, FAST, SLOW)"
 )
-_Count = Annotated[int, Field(gt=0)]
 
 
 class MIPROMetaConfig(Section):
@@ -54,8 +53,8 @@ class MIPROStageConfig(Section):
     stage_id: str = Field(min_length=1)
     baseline_instruction: str
     baseline_messages: list[dict[str, str]] = Field(default_factory=list)
-    max_instruction_slots: int | None = Field(None, ge=1)
-    max_demo_slots: int | None = Field(None, ge=0)
+    max_instruction_slots: Count | None = None
+    max_demo_slots: Natural | None = None
     policy: ModulePolicy
 
 
@@ -140,17 +139,17 @@ class MIPROConfig(Section):
     task_app_url: str | None = None
     task_app_api_key: str | None = None
     task_app_id: str | None = None
-    num_iterations: _Count = 20
-    num_evaluations_per_iteration: _Count = 5
-    batch_size: _Count = 32
-    max_concurrent: _Count = 20
+    num_iterations: Count = 20
+    num_evaluations_per_iteration: Count = 5
+    batch_size: Count = 32
+    max_concurrent: Count = 20
     env_name: str = "banking77"
-    env_config: dict[str, Any] | None = None
+    env_config: Table | None = None
     few_shot_score_threshold: float = Field(0.8, ge=0, le=1)
     results_file: str | None = None
     max_wall_clock_seconds: float | None = Field(None, gt=0)
-    max_total_tokens: _Count | None = None
-    policy_config: Annotated[dict[str, Any] | None, AfterValidator(checked_policy)] = None
+    max_total_tokens: Count | None = None
+    policy_config: Annotated[Table | None, AfterValidator(checked_policy)] = None
     meta: MIPROMetaConfig | None = None
     modules: list[MIPROModuleConfig] | None = None
     seeds: MIPROSeedConfig | None = None
@@ -160,33 +159,33 @@ class MIPROConfig(Section):
     reference_pool: Seeds | None = None
     proposer_effort: Effort = "LOW"
     proposer_output_tokens: OutputTokens = "FAST"
-    max_token_limit: _Count | None = None
+    max_token_limit: Count | None = None
     max_spend_usd: float | None = Field(None, ge=0)
     token_counting_model: str = "gpt-4"
     enforce_token_limit: bool = True
-    tpe: dict[str, Any] | None = None
-    demo: dict[str, Any] | None = None
-    grounding: dict[str, Any] | None = None
-    meta_update: dict[str, Any] | None = None
-    judge: PromptLearningJudgeConfig | None = None
+    tpe: Table | None = None
+    demo: Table | None = None
+    grounding: Table | None = None
+    meta_update: Table | None = None
+    judge: Judge = None
     verifier: Verifier = None
     proxy_models: ProxyModelsConfig | None = None
     adaptive_pool: AdaptivePoolConfig | None = None
     spec_path: str | None = None
-    spec_max_tokens: _Count = 5000
+    spec_max_tokens: Count = 5000
     spec_include_examples: bool = True
-    spec_priority_threshold: int | None = Field(None, ge=0)
+    spec_priority_threshold: Natural | None = None
     metaprompt: str | None = None
-    min_bootstrap_demos: int | None = Field(None, ge=0)
+    min_bootstrap_demos: Natural | None = None
     strict_bootstrap: bool = False
-    max_demo_set_size: _Count | None = None
-    max_demo_sets: _Count = 128
-    max_instruction_sets: _Count = 128
-    full_eval_every_k: _Count | None = None
-    instructions_per_batch: _Count | None = None
-    max_instructions: _Count | None = None
-    duplicate_retry_limit: _Count | None = None
-    generate_at_iterations: list[Annotated[int, Field(ge=0)]] | None = None
+    max_demo_set_size: Count | None = None
+    max_demo_sets: Count = 128
+    max_instruction_sets: Count = 128
+    full_eval_every_k: Count | None = None
+    instructions_per_batch: Count | None = None
+    max_instructions: Count | None = None
+    duplicate_retry_limit: Count | None = None
+    generate_at_iterations: list[Natural] | None = None
 
     @field_validator("meta", mode="before")
     @classmethod

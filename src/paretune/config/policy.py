@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from paretune.config.base import Section
+from paretune.config.base import Count, Section, Table
 from paretune.config.providers import InferenceMode, Provider, address
 
 _ADDRESS = "use inference_url, the address of an OpenAI-compatible endpoint"
@@ -27,10 +27,10 @@ class PromptLearningPolicyConfig(Section):
     inference_url: str | None = None
     inference_mode: InferenceMode = InferenceMode.synth_hosted
     temperature: float = Field(0.0, ge=0)
-    max_completion_tokens: int = Field(512, gt=0)
+    max_completion_tokens: Count = 512
     policy_name: str | None = None
-    config: dict[str, Any] = Field(default_factory=dict)
-    context_override: dict[str, Any] | None = None
+    config: Table = Field(default_factory=dict)
+    context_override: Table | None = None
 
     @field_validator("inference_url")
     @classmethod

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from paretune.config.base import Section
+from paretune.config.base import Natural, Section
 from paretune.config.providers import Provider, address
 
 _Name = Annotated[str, Field(min_length=1)]
@@ -26,12 +26,12 @@ class ProxyModelsConfig(Section):
     lo_model: _Name
     hi_inference_url: str | None = None
     lo_inference_url: str | None = None
-    n_min_hi: int = Field(5, ge=0)
+    n_min_hi: Natural = 5
     r2_thresh: _Share = 0.5
     r2_stop: _Share = 0.2
     sigma_max: float = Field(1e6, ge=0)
     sigma_stop: float = Field(1e9, ge=0)
-    verify_every: int = Field(0, ge=0)
+    verify_every: Natural = 0
     proxy_patience_usd: float = -100.0
 
     @field_validator("hi_inference_url", "lo_inference_url")

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from paretune.config.base import Section, suggestion
 
-MOST_SEEDS = 1_000_000
+MOST_SEEDS = 100_000
 """In one range: a few characters must not fill the memory."""
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from paretune.config.base import Section
+from paretune.config.base import Count, Section, Table
 from paretune.config.providers import address
+
+_SPELT = {"verifier": "judge", "container": "task_app"}
+"""Newer words for sources of the reward."""
 
 
 class PromptLearningJudgeConfig(Section):
     """Verifier settings that GEPA and MIPRO share.
 
-    `reward_source` is where the final reward comes from: the task (`task_app`), the verifier (`judge`,
-    also spelled `verifier`), or both, weighted (`fused`). `synth_verifier_id` names a registered verifier;
-    `backend_rubric_id` is its older name.
+    `reward_source` is where the final reward comes from: the task (`task_app`, also `container`), the
+    verifier (`judge`, also `verifier`), or both, weighted (`fused`). `synth_verifier_id` names a registered
+    verifier; `backend_rubric_id` is its older name.
     """
 
     enabled: bool = False
@@ -29,20 +32,20 @@ class PromptLearningJudgeConfig(Section):
     backend_rubric_id: str = ""
     backend_event_enabled: bool = True
     backend_outcome_enabled: bool = True
-    backend_options: dict[str, Any] = Field(default_factory=dict)
-    concurrency: int = Field(8, gt=0)
+    backend_options: Table = Field(default_factory=dict)
+    concurrency: Count = 8
     timeout: float = Field(60.0, gt=0)
     weight_env: float = Field(1.0, ge=0)
     weight_event: float = Field(0.0, ge=0)
     weight_outcome: float = Field(0.0, ge=0)
     spec_path: str | None = None
-    spec_max_tokens: int = Field(5000, gt=0)
+    spec_max_tokens: Count = 5000
     spec_context: str | None = None
 
     @field_validator("reward_source", mode="before")
     @classmethod
     def _of_either_spelling(cls, value: Any) -> Any:
-        return "judge" if value == "verifier" else value
+        return _SPELT.get(value, value) if isinstance(value, str) else value
 
     @model_validator(mode="before")
     @classmethod
@@ -70,6 +73,11 @@ class PromptLearningVerifierConfig(PromptLearningJudgeConfig):
     """The same under the verifier's name."""
 
 
+def _of_the_class(value: Any) -> Any:
+    """What is given as an object of either class becomes the field's own."""
+    return value.model_dump(exclude_unset=True) if isinstance(value, PromptLearningJudgeConfig) else value
+
+
 def _one_of_two(
     value: PromptLearningVerifierConfig | None, info: ValidationInfo
 ) -> PromptLearningVerifierConfig | None:
@@ -79,5 +87,8 @@ def _one_of_two(
     return value
 
 
-Verifier = Annotated[PromptLearningVerifierConfig | None, AfterValidator(_one_of_two)]
-"""A section `verifier`, the newer name of `judge`, which stands before it in a section that has both."""
+Judge = Annotated[PromptLearningJudgeConfig | None, BeforeValidator(_of_the_class)]
+Verifier = Annotated[
+    PromptLearningVerifierConfig | None, BeforeValidator(_of_the_class), AfterValidator(_one_of_two)
+]
+"""The section `judge`, and its newer name; in a section that has both, `judge` stands before `verifier`."""

@@ -67,8 +67,9 @@ async def prepare(
     """Ask the container what it is, resolve the document against it.
 
     `fresh`, when given, keeps the run from using results of other runs. `proposer_model` is the model
-    that proposals are really asked of, for their price. Raises NotAvailable for what is not built, Misconfigured
-    when document and container do not fit together, RunFailed when the container does not answer.
+    that proposals are really asked of, for their price. Raises NotAvailable for what is not built,
+    Misconfigured when document and container do not fit together, RunFailed when the container does not
+    answer.
     """
     refuse_not_available(config)
     try:
@@ -124,8 +125,9 @@ def public_document(config: PromptLearningConfig) -> dict[str, Any]:
     """The document as it may be stored: what was written in it, keys by reference only."""
     document = config.to_dict()
     inner = document["prompt_learning"]
-    if "task_app_api_key" in inner:
-        inner["task_app_api_key"] = reference(config.task_app_api_key)
+    for section in (inner, inner.get("mipro") or {}):
+        if "task_app_api_key" in section:
+            section["task_app_api_key"] = reference(section["task_app_api_key"])
     return document
 
 

@@ -119,6 +119,30 @@ def _is_stream(head: Reply) -> bool:
     return head.status == 200 and head.content_type == EVENT_STREAM
 
 
+class _Cutter:
+    """Cuts bytes into lines at line feeds only: texts hold what Unicode calls the end of a line, too."""
+
+    def __init__(self) -> None:
+        self.rest = b""
+
+    def cut(self, chunk: bytes) -> list[str]:
+        *lines, self.rest = (self.rest + chunk).split(b"\n")
+        return [line.removesuffix(b"\r").decode("utf-8", "replace") for line in lines]
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
+    cutter = _Cutter()
+    for chunk in chunks:
+        yield from cutter.cut(chunk)
+
+
+async def _lines_async(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
+    cutter = _Cutter()
+    async for chunk in chunks:
+        for line in cutter.cut(chunk):
+            yield line
+
+
 class _Blocking:
     def __init__(self, connection: Connection) -> None:
         self.sleep = connection.sleep
@@ -159,7 +183,7 @@ class _Blocking:
         self.close()
         with _translated(request.url):
             self.stream = self.client.send(self.client.build_request(**_wanted(request)), stream=True)
-            self.lines, self.url = self.stream.iter_lines(), request.url
+            self.lines, self.url = _lines(self.stream.iter_bytes()), request.url
             head = _head(self.stream)
             if not _is_stream(head):
                 self.stream.read()
@@ -213,7 +237,7 @@ class _Awaiting:
         await self.close()
         with _translated(request.url):
             self.stream = await self.client.send(self.client.build_request(**_wanted(request)), stream=True)
-            self.lines, self.url = self.stream.aiter_lines(), request.url
+            self.lines, self.url = _lines_async(self.stream.aiter_bytes()), request.url
             head = _head(self.stream)
             if not _is_stream(head):
                 await self.stream.aread()

@@ -119,12 +119,20 @@ def with_task_app(
         url = resolve_key(section.get("task_app_url"), f"{SECTION}.task_app_url", environment, "TASK_APP_URL")
     except Misconfigured as error:
         raise InvalidJob(error.field, error.problem) from None
-    if not isinstance(url, str) or not url:
-        raise InvalidJob(f"{SECTION}.task_app_url", "missing: the address of the task app")
-    section["task_app_url"] = url
+    section["task_app_url"] = _task_app_url(url)
     if key := checked_key(f"{SECTION}.task_app_api_key", key):
         section["task_app_api_key"] = key
     return {**document, SECTION: section}
+
+
+def _task_app_url(url: Any) -> str:
+    if not isinstance(url, str) or not url:
+        raise InvalidJob(f"{SECTION}.task_app_url", "missing: the address of the task app")
+    if not url.startswith(("http://", "https://")):
+        raise InvalidJob(f"{SECTION}.task_app_url", "must begin with http:// or https://")
+    if "@" in url.split("//", 1)[1].split("/", 1)[0]:
+        raise InvalidJob(f"{SECTION}.task_app_url", "must not hold a user or password; use task_app_api_key")
+    return url
 
 
 def need_algorithm(document: Document) -> str:

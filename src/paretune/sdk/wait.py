@@ -106,7 +106,8 @@ class Deadline:
 
     def request(self, most: float | None) -> float:
         """Seconds for one request: it must not outlive the deadline by much."""
-        return max(min(most or self.left, self.left), 1.0)
+        left = max(self.left, 1.0)
+        return left if most is None else min(most, left)
 
     def succeeded(self, status: str) -> None:
         self.last, self.failures, self.well = status, 0, self.now()
@@ -155,6 +156,14 @@ def poll(
         yield from deadline.pause(pause)
 
 
+class _Theirs(Exception):
+    """A handler's own error, which must not be taken for one of the server's."""
+
+    def __init__(self, error: SdkError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 class _End(Enum):
     """How listening to a stream ended."""
 
@@ -167,7 +176,8 @@ class _End(Enum):
 class Listener:
     """Hands on every event once, in order; `seen` is the number of the last one.
 
-    `drops` counts streams in a row that ended without an event; `asking`: no streams any more.
+    `drops` counts rounds in a row that brought no event; `asking`: no streams any more; `over`: the job's
+    last event was seen.
     """
 
     routes: JobRoutes
@@ -201,6 +211,8 @@ class Listener:
                     slow = self.asking and not self.over
                     pause = self.deadline.interval if slow else self._backoff(self.drops)
                 yield from self.deadline.pause(pause)
+        except _Theirs as theirs:
+            raise theirs.error from None
         finally:
             for handler in self.handlers:
                 handler.flush()
@@ -210,38 +222,41 @@ class Listener:
 
     def _round(self) -> Flow[dict[str, Any]]:
         """Listen once, or ask once; then the status, with all its events before it if it is the last one."""
+        before = self.seen
         if not (self.asking or self.over):
             yield from self._listen()
         if self.asking:
             yield from self._catch_up()
         status = yield from self._check()
+        # Counted now, that the server is known to be well: one that restarts has streams again.
+        self.drops = self.drops + 1 if self.seen == before else 0
+        self.asking = self.asking or self.drops >= IDLE_DROPS
         if _ended(status):
             yield from self._catch_up()
             self._hand_on(StreamMessage(StreamType.STATUS, self.routes.job_id, status))
         return status
 
     def _listen(self) -> Flow[None]:
-        before = self.seen
         end = yield from self._one_stream()
         yield Close()
-        self.drops = self.drops + 1 if self.seen == before else 0
-        self.asking = end is _End.NOT_OFFERED or self.drops >= IDLE_DROPS
+        self.asking = end is _End.NOT_OFFERED
         self.over = end is _End.OVER
 
     def _one_stream(self) -> Flow[_End]:
-        """Raises SdkError if it could not be opened."""
+        """Raises HTTPError for a refusal that will not pass."""
         opening = self.routes.stream(self.seen, self.deadline.request(QUIET_SECONDS))
-        reply: Reply = yield opening
-        if reply.status in (404, 405, 406, 501):
-            return _End.NOT_OFFERED
-        if reply.status != 200:
-            raise self.routes.backend.refusal(opening.request.url, reply)
-        if reply.content_type != EVENT_STREAM:
-            return _End.NOT_OFFERED
         try:
-            return (yield from self._read())
+            reply: Reply = yield opening
+            if reply.status == 200 and reply.content_type == EVENT_STREAM:
+                return (yield from self._read())
         except Unreachable:
             return _End.BROKEN
+        if reply.status in (200, 404, 405, 406, 501):
+            return _End.NOT_OFFERED
+        refusal = self.routes.backend.refusal(opening.request.url, reply)
+        if not refusal.passing:
+            raise refusal
+        return _End.BROKEN
 
     def _read(self) -> Flow[_End]:
         """Until the job's last event, or a status that is its last, or the end of the stream."""
@@ -288,8 +303,11 @@ class Listener:
 
     def _hand_on(self, message: StreamMessage) -> None:
         for handler in self.handlers:
-            if handler.should_handle(message):
-                handler.handle(message)
+            try:
+                if handler.should_handle(message):
+                    handler.handle(message)
+            except SdkError as error:
+                raise _Theirs(error) from None
 
 
 def _ended(status: Mapping[str, Any]) -> bool:

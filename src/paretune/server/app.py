@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from paretune.server.door import Door, refuse_open_door
 from paretune.server.keys import KeyRing
 from paretune.server.routes_jobs import PREFIXES, job_routes, submit_routes
 from paretune.server.service import JobSecrets, Service
-from paretune.server.teller import Teller
+from paretune.server.teller import Bells, Teller
 from paretune.server.vault import Vault
 from paretune.server.workers import Workers
 from paretune.store.sql_jobs import SqlJobs
@@ -32,7 +33,7 @@ from paretune.store.sql_jobs import SqlJobs
 logger = logging.getLogger(__name__)
 LOCK, KEY_FILE = "server.lock", "server.key"
 SHUTDOWN_SECONDS = 3
-"""Readers of event streams are let go after so long."""
+"""So long are answers that were begun waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,11 @@ class Settings:
 
 
 @contextmanager
-def opened(workspace: Workspace, settings: Settings) -> Iterator[ASGIApp]:
-    """The application over this workspace. Raises Misconfigured if another server works on it, or if other
-    machines could come in without a key."""
+def opened(workspace: Workspace, settings: Settings) -> Iterator[tuple[ASGIApp, Service]]:
+    """The application over this workspace, and what works behind it.
+
+    Raises Misconfigured if another server works on it, or if other machines could come in without a key.
+    """
     with _alone(workspace), contextlib.closing(SqlJobs(workspace.address)) as jobs:
         keys = KeyRing(jobs)
         refuse_open_door(settings.host, keys)
@@ -59,7 +62,7 @@ def opened(workspace: Workspace, settings: Settings) -> Iterator[ASGIApp]:
         teller = Teller(jobs, workspace)
         workers = Workers(jobs, workspace, held, teller.ended, settings.jobs, settings.rollouts)
         service = Service(jobs, workspace, held, workers, teller, settings.waiting)
-        yield Door(build(service), keys, {settings.host, *settings.hosts})
+        yield Door(build(service), keys, {settings.host, *settings.hosts}), service
 
 
 def build(service: Service) -> FastAPI:
@@ -96,7 +99,7 @@ def build(service: Service) -> FastAPI:
 
 def serve(workspace: Workspace, settings: Settings) -> None:
     """Serve until interrupted; then bring all runs to rest. They go on with the next server."""
-    with opened(workspace, settings) as app:
+    with opened(workspace, settings) as (app, service):
         config = uvicorn.Config(
             app,
             settings.host,
@@ -105,7 +108,19 @@ def serve(workspace: Workspace, settings: Settings) -> None:
             access_log=False,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
-        uvicorn.Server(config).run()
+        _Server(config, service.teller.bells).run()
+
+
+class _Server(uvicorn.Server):
+    """Streams of events would never end by themselves; at the end they are ended first."""
+
+    def __init__(self, config: uvicorn.Config, bells: Bells) -> None:
+        super().__init__(config)
+        self._bells = bells
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._bells.close()
+        await super().shutdown(sockets)
 
 
 @contextmanager

@@ -11,9 +11,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from paretune.container.body import NotJson, parse_json
+from paretune.container.body import NotJson, parse_json, storable
 from paretune.container.gate import error_body
 from paretune.core.errors import Misconfigured, NotAvailable, ParetuneError
+from paretune.server.door import Refusal
 from paretune.server.service import Conflict, NotFound, Service, TooMany
 from paretune.store import StoreError
 from paretune.store.jobs import UnknownJob, UnknownSystem
@@ -38,6 +39,8 @@ async def body(request: Request) -> dict[str, Any]:
         raise Misconfigured("body", str(error)) from None
     if not isinstance(value, dict):
         raise Misconfigured("body", "must be a JSON object")
+    if storable(value) != value:
+        raise Misconfigured("body", "has NaN, an infinity, NUL or half a surrogate pair: nothing keeps those")
     return value
 
 
@@ -90,6 +93,10 @@ def handle_errors(app: FastAPI) -> None:
                 return _answer(503, "store", str(error))
             case _:
                 return _answer(500, "failed", str(error))
+
+    @app.exception_handler(Refusal)
+    async def _refused(request: Request, refusal: Refusal) -> JSONResponse:
+        return refusal.response()
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:

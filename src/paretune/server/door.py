@@ -23,8 +23,10 @@ READS = frozenset({"GET", "HEAD"})
 ADMINS = ("/api/v1/env-keys",)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class Refusal(Exception):
+    """Nobody is let in so. Not frozen: whoever passes an exception on sets its traceback."""
+
     status: int
     code: str
     message: str
@@ -99,7 +101,7 @@ def _name(host: str) -> str:
 
 
 class _Limited:
-    """Reads no more of a body than `most` bytes."""
+    """Reads no more of a body than `most` bytes. Who reads more meets a Refusal, and answers with it."""
 
     def __init__(self, app: ASGIApp, most: int) -> None:
         self._app, self._most = app, most
@@ -107,7 +109,7 @@ class _Limited:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
         if length.isdigit() and int(length) > self._most:
-            await self._refuse(scope, receive, send)
+            await self._refusal().response()(scope, receive, send)
             return
         seen = 0
 
@@ -116,20 +118,13 @@ class _Limited:
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > self._most:
-                raise Refusal(413, "too_large", _too_large(self._most))
+                raise self._refusal()
             return message
 
-        try:
-            await self._app(scope, limited, send)
-        except Refusal as refusal:
-            await refusal.response()(scope, receive, send)
+        await self._app(scope, limited, send)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await Refusal(413, "too_large", _too_large(self._most)).response()(scope, receive, send)
-
-
-def _too_large(most: int) -> str:
-    return f"a body has at most {most // 2**20} MiB here"
+    def _refusal(self) -> Refusal:
+        return Refusal(413, "too_large", f"a body has at most {self._most // 2**20} MiB here")
 
 
 def refuse_open_door(host: str, keys: KeyRing) -> None:

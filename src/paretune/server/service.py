@@ -15,7 +15,7 @@ from paretune.engine.prepare import public_document
 from paretune.engine.workspace import Workspace
 from paretune.server.teller import Teller
 from paretune.server.vault import Vault
-from paretune.server.workers import Workers
+from paretune.server.workers import RESUME, Workers
 from paretune.store import Draw, StatusSet, UnknownRun, Wish, Write, new_run_id
 from paretune.store.chain import chain
 from paretune.store.jobs import Jobs, JobState, StoredJob, StoredSystem, new_job_id, timestamp
@@ -79,9 +79,7 @@ class Service:
         self, config: PromptLearningConfig, given: Mapping[str, Any], *, start: bool = True, parent: str = ""
     ) -> StoredJob:
         """A job of this document. Raises Misconfigured, NotAvailable or TooMany; then nothing is kept."""
-        waiting = len(await asyncio.to_thread(self.jobs.in_state, "queued"))
-        if waiting >= self.most_waiting:
-            raise TooMany(self.most_waiting, waiting)
+        await self._refuse_too_many()
         job = StoredJob(
             id=new_job_id(),
             name=config.task_app_id or config.gepa.env_name,
@@ -96,11 +94,20 @@ class Service:
         )
         job = replace(job, given=await asyncio.to_thread(self._with_system, job.given))
         key = config.task_app_api_key
-        if key and reference(key) != key:  # written out, and not the name of a variable
-            await asyncio.to_thread(self.secrets.keep, job.id, TASK_KEY, key)
-        await self.teller.submitted(job)
+        try:
+            if key and reference(key) != key:  # written out, and not the name of a variable
+                await asyncio.to_thread(self.secrets.keep, job.id, TASK_KEY, key)
+            await self.teller.submitted(job)
+        except ParetuneError:
+            await asyncio.to_thread(self.jobs.forget_secrets, job.id)
+            raise
         self.workers.wake()
         return job
+
+    async def _refuse_too_many(self) -> None:
+        waiting = await asyncio.to_thread(self.jobs.how_many, "queued")
+        if waiting >= self.most_waiting:
+            raise TooMany(self.most_waiting, waiting)
 
     def _with_system(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """The system that is named gets an id, and is made where there is none."""
@@ -151,18 +158,20 @@ class Service:
     async def _wish(
         self, job_id: str, wish: Wish, idle: tuple[JobState, ...], state: JobState, detail: str
     ) -> StoredJob:
-        job = await self.job(job_id)
-        if job.state == state:
-            return job
-        if self.workers.wish(job_id, wish):
-            changed = await asyncio.to_thread(self._note_wish, job_id, wish)
-            return changed or await self.job(job_id)
-        if not await self.teller.changed(job_id, idle, state, detail):
+        async with self.workers.settled:
             job = await self.job(job_id)
-            raise Conflict(f"{job_id} is {job.state}: there is nothing to {wish}")
-        if state == "cancelled":
-            await asyncio.to_thread(self._cancel_run, job.run_id, detail)
-        return await self.job(job_id)
+            if job.state == state:
+                return job
+            if self.workers.wish(job_id, wish):
+                changed = await asyncio.to_thread(self._note_wish, job_id, wish)
+                if changed is not None:
+                    return changed  # else it came to rest just now
+            if not await self.teller.changed(job_id, idle, state, detail):
+                job = await self.job(job_id)
+                raise Conflict(f"{job_id} is {job.state}: there is nothing to {wish}")
+            if state == "cancelled":
+                await asyncio.to_thread(self._cancel_run, job.run_id, detail)
+            return await self.job(job_id)
 
     def _note_wish(self, job_id: str, wish: Wish) -> StoredJob | None:
         return self.jobs.change(job_id, only=RUNNING, wish=wish)
@@ -175,18 +184,18 @@ class Service:
 
     async def resume(self, job_id: str) -> StoredJob:
         """A job that rests goes on, or one that failed tries again. Raises Conflict if it is over."""
-        job = await self.job(job_id)
-        if job.state in ("queued", "running") and not job.wish:
-            return job
-        changed = await asyncio.to_thread(
-            lambda: self.jobs.change(
-                job_id, only=("paused", "failed"), state="queued", detail="", wish="", ended_at=""
-            )
-        )
-        if changed is None:
-            raise Conflict(f"{job_id} is {job.state}: there is nothing to resume")
+        async with self.workers.settled:
+            job = await self.job(job_id)
+            if job.state in ("queued", "running") and not job.wish:
+                return job
+            if job.wish == "pause" and self.workers.wish(job_id, RESUME):
+                changed = await asyncio.to_thread(self._note_wish, job_id, "")
+                if changed is not None:
+                    return changed
+            if not await self.teller.changed(job_id, ("paused", "failed"), "queued", ""):
+                raise Conflict(f"{job_id} is {job.state}: there is nothing to resume")
         self.workers.wake()
-        return changed
+        return await self.job(job_id)
 
     # -- checkpoints ------------------------------------------------------------------------------
 
@@ -214,6 +223,7 @@ class Service:
 
     async def restart(self, job_id: str) -> StoredJob:
         """Another job, which begins with the record of this one as it stands now and goes on from there."""
+        await self._refuse_too_many()
         parent = await self.job(job_id)
         given = {**parent.given, "restarted_from": parent.id}
         child = replace(

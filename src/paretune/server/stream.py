@@ -36,8 +36,9 @@ def stream(request: Request, service: Service, job_id: str, since: int) -> Strea
 
 async def _lines(service: Service, job_id: str, since: int) -> AsyncIterator[str]:
     yield ": connected\n\n"
-    while True:
-        bell = service.teller.bells.bell(job_id)
+    bells = service.teller.bells
+    while not bells.closed:
+        bell = bells.bell(job_id)
         job = await service.job(job_id)  # before the events: its last ones are there when it says it is over
         events = await asyncio.to_thread(service.jobs.events, job_id, since, PAGE)
         for event in events:
@@ -46,6 +47,7 @@ async def _lines(service: Service, job_id: str, since: int) -> AsyncIterator[str
         if events:
             continue
         if job.state in OVER:
+            bells.ring(job_id)  # nobody else will: it would be kept for ever
             if job.state == "cancelled":  # no event tells clients that; they ask for the status now and then
                 await asyncio.sleep(CANCELLED_SECONDS)
             return

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from paretune.store import UnknownRun
 from paretune.store.jobs import Changes, Jobs, JobState, StoredJob, timestamp
 from paretune.views.run_view import RunView, read
 
+logger = logging.getLogger(__name__)
 EVERY_SECONDS = 0.25
 OVER: tuple[JobState, ...] = ("succeeded", "failed", "cancelled")
 T = TypeVar("T")
@@ -29,6 +31,8 @@ T = TypeVar("T")
 class Bells:
     """Wakes who waits for a job's next event. Lives on the event loop."""
 
+    closed: bool = False
+    """Nothing more is told here: readers go, and come back to the next server."""
     _rung: dict[str, asyncio.Event] = field(default_factory=dict)
 
     def ring(self, job_id: str) -> None:
@@ -38,6 +42,12 @@ class Bells:
     def bell(self, job_id: str) -> asyncio.Event:
         """Rings once, when there is more to tell. To be asked for before reading what there is."""
         return self._rung.setdefault(job_id, asyncio.Event())
+
+    def close(self) -> None:
+        """All ring, for the last time."""
+        self.closed = True
+        for job_id in list(self._rung):
+            self.ring(job_id)
 
 
 @dataclass(slots=True)
@@ -52,9 +62,17 @@ class Teller:
 
     async def run(self, at_work: Callable[[], Mapping[str, Mapping[str, Any]]]) -> None:
         """Follow the jobs at work, with what each has taken, until cancelled."""
+        troubles: dict[str, str] = {}
         while True:
             for job_id, meter in at_work().items():
-                await self.follow(job_id, meter)
+                try:
+                    await self.follow(job_id, meter)
+                except (
+                    ParetuneError
+                ) as error:  # one record that cannot be read is no reason to leave the others
+                    if troubles.get(job_id) != str(error):
+                        logger.error("%s cannot be told: %s", job_id, error)
+                    troubles[job_id] = str(error)
             await asyncio.sleep(EVERY_SECONDS)
 
     async def submitted(self, job: StoredJob) -> None:
@@ -96,9 +114,13 @@ class Teller:
         if fold is None:
             return False
         log = self.workspace.store.decisions(self._run_id(job_id), told)
-        events = [event for decision in log for event in fold.after(decision, meter)]
-        if log:
-            self.jobs.append(job_id, events, told=told + len(log), standing=fold.standing)
+        try:
+            events = [event for decision in log for event in fold.after(decision, meter)]
+            if log:
+                self.jobs.append(job_id, events, told=told + len(log), standing=fold.standing)
+        except BaseException:
+            self._folds.pop(job_id, None)  # it is ahead of what is on record
+            raise
         return bool(events)
 
     def _end(self, job_id: str, status: str, detail: str) -> None:
@@ -114,17 +136,22 @@ class Teller:
         return True
 
     def _conclude(self, job_id: str, state: JobState, detail: str) -> None:
-        fold, _ = self._fold(job_id)
-        job = self.jobs.job(job_id)
-        fold = fold or Projection(job, None)
-        over = state in OVER
-        events = fold.ended(state, detail, self._view(job), timestamp())
+        job, over = self.jobs.job(job_id), state in OVER
+        view: RunView | None = None
+        try:
+            fold = self._fold(job_id)[0] or Projection(job, None)
+            view = self._view(job)
+        except ParetuneError as error:
+            fold = Projection(job, None)
+            if state == "succeeded":
+                state, detail = "failed", f"its record cannot be read: {error}"
+        events = fold.ended(state, detail, view, timestamp())
         changes: Changes = {"state": state, "detail": detail, "wish": "", "standing": fold.standing}
-        if over:
-            changes["ended_at"] = timestamp()
-            self.jobs.forget_secrets(job_id)
-        self.jobs.append(job_id, events, **changes)
+        changes["ended_at"] = timestamp() if over else ""
         self._folds.pop(job_id, None)
+        self.jobs.append(job_id, events, **changes)
+        if over and state != "failed":  # one that failed may be tried again
+            self.jobs.forget_secrets(job_id)
 
     def _fold(self, job_id: str) -> tuple[Projection | None, int]:
         """The fold of what is told already, and how much that is; None while there is no run."""

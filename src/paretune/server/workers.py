@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import deque
@@ -16,19 +17,25 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from paretune.config import PromptLearningConfig
+from paretune.core.errors import Misconfigured, ParetuneError
 from paretune.engine.workspace import Workspace
 from paretune.server.shares import shares
 from paretune.server.worker import Orders
 from paretune.store import StoreError, UnknownRun
 from paretune.store.jobs import Jobs, JobState, StoredJob, timestamp
 
+logger = logging.getLogger(__name__)
 QUEUED: tuple[JobState, ...] = ("queued",)
+PAUSED: tuple[JobState, ...] = ("paused",)
+RESUME = "resume"
+"""A wish of a job that was asked to pause, and is to go on as soon as it rests."""
 LOST = 3
 """So many processes of a job may end without a word before it has failed."""
 AGAIN_SECONDS = 1.0
 DRAIN_SECONDS = 25.0
 """A run that comes to rest brings its calls home, twice ten seconds at most."""
-TAIL = 20
+TAIL = 40
 """Lines of a worker's last words that are kept."""
 ORDERS_BYTES = 2**26
 
@@ -76,6 +83,8 @@ class Workers:
     rollouts: int = 128
     _working: dict[str, Worker] = field(default_factory=dict)
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    settled: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by who starts a job, and by who looks whether it is at work to decide what to do."""
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _closing: bool = False
 
@@ -93,7 +102,12 @@ class Workers:
         for job in await asyncio.to_thread(self.jobs.in_state, "running"):
             self._start(job)
         while True:
-            await self._start_queued()
+            try:
+                await self._start_queued()
+            except StoreError as error:
+                logger.error("no job can be started: %s", error)
+                await asyncio.sleep(AGAIN_SECONDS)
+                continue
             await self._wake.wait()
             self._wake.clear()
 
@@ -122,10 +136,11 @@ class Workers:
         free = self.at_once - len(self._working)
         if free <= 0 or self._closing:
             return
-        for job in (await asyncio.to_thread(self.jobs.in_state, "queued"))[:free]:
-            taken = await asyncio.to_thread(_take, self.jobs, job)
-            if taken is not None:
-                self._start(taken)
+        for job in await asyncio.to_thread(lambda: self.jobs.in_state("queued", limit=free)):
+            async with self.settled:
+                taken = await asyncio.to_thread(_take, self.jobs, job)
+                if taken is not None:
+                    self._start(taken)
 
     def _start(self, job: StoredJob) -> None:
         wanted = _most_out(job)
@@ -146,14 +161,41 @@ class Workers:
         try:
             status, detail = await self._carried(worker)
             if not (self._closing and status == "paused"):
-                await self.ended(worker.job, status, detail)
+                await self._put_on_record(worker, status, detail)
         finally:
             insisting.cancel()
             del self._working[worker.job.id], self._tasks[worker.job.id]
             self._share_out()
             self.wake()
 
+    async def _put_on_record(self, worker: Worker, status: str, detail: str) -> None:
+        """Until it is there: nobody works on the job any more, so nobody else would."""
+        while True:
+            try:
+                await self.ended(worker.job, status, detail)
+                if status == "paused":
+                    await self._wished_late(worker)
+                return
+            except StoreError as error:
+                logger.error("%s is %s, which cannot be kept: %s", worker.job.id, status, error)
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _wished_late(self, worker: Worker) -> None:
+        """Something else was wished while the job was coming to rest."""
+        async with self.settled:
+            job = await asyncio.to_thread(self.jobs.job, worker.job.id)
+            if job.state == "paused" and worker.wish == "cancel":
+                await self.ended(job, "cancelled", "cancelled on request")
+            elif job.state == "paused" and worker.wish == RESUME:
+                await asyncio.to_thread(_requeue, self.jobs, job)
+
     async def _carried(self, worker: Worker) -> tuple[str, str]:
+        try:
+            return await self._until_it_rests(worker)
+        except (ParetuneError, OSError) as error:
+            return "failed", str(error)
+
+    async def _until_it_rests(self, worker: Worker) -> tuple[str, str]:
         last = ""
         for _ in range(LOST):
             said, last = await self._process(worker)
@@ -193,8 +235,9 @@ class Workers:
         finally:
             worker.process = None
             words.cancel()
-        last = " / ".join(tail) or f"exit code {process.returncode}"
-        return said, _without(last, secrets)
+        if said is None and tail:
+            logger.error("%s lost its process: %s", worker.job.id, _without("\n".join(tail), secrets))
+        return said, _without(tail[-1] if tail else f"exit code {process.returncode}", secrets)
 
     async def _order(self, worker: Worker, process: Process, secrets: Mapping[str, str]) -> None:
         job = worker.job
@@ -216,7 +259,10 @@ class Workers:
         said = None
         assert process.stdout is not None
         while line := await process.stdout.readline():
-            words = json.loads(line)
+            try:
+                words = json.loads(line)
+            except ValueError:
+                continue  # not one of ours: whatever it was, it is not about the job
             match words.pop("at"):
                 case "work":
                     worker.prepared = True
@@ -230,7 +276,7 @@ class Workers:
         """A wish holds until the process rests; one that is not prepared yet need not be asked."""
         while True:
             await asyncio.sleep(0.2)
-            if not worker.wish or worker.process is None:
+            if worker.wish in ("", RESUME) or worker.process is None:
                 continue
             if worker.prepared:
                 await asyncio.to_thread(self._ask, worker)
@@ -249,10 +295,16 @@ def _take(jobs: Jobs, job: StoredJob) -> StoredJob | None:
     )
 
 
+def _requeue(jobs: Jobs, job: StoredJob) -> None:
+    jobs.change(job.id, only=PAUSED, state="queued", detail="")
+
+
 def _most_out(job: StoredJob) -> int:
     """Rollouts that the job's document wants in flight."""
-    inner: Any = job.document.get("prompt_learning", {})
-    return int(inner.get("gepa", {}).get("rollout", {}).get("max_concurrent", 20))
+    try:
+        return PromptLearningConfig.from_mapping(job.document).gepa.rollout.max_concurrent
+    except Misconfigured:
+        return 1  # its process says what is wrong
 
 
 async def _keep(process: Process, tail: deque[str]) -> None:

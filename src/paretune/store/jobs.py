@@ -137,8 +137,12 @@ class Jobs(Protocol):
         """
         ...
 
-    def in_state(self, *states: JobState) -> list[StoredJob]:
-        """All jobs in one of these states, oldest first."""
+    def in_state(self, *states: JobState, limit: int | None = None) -> list[StoredJob]:
+        """All jobs in one of these states, or the first `limit` of them, oldest first."""
+        ...
+
+    def how_many(self, *states: JobState) -> int:
+        """How many jobs are in one of these states."""
         ...
 
     def change(

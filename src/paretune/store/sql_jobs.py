@@ -84,14 +84,21 @@ class SqlJobs(Tables):
         more = len(found) > limit
         return found[:limit], _cursor(found[limit - 1]) if more else ""
 
-    def in_state(self, *states: JobState) -> list[StoredJob]:
+    def in_state(self, *states: JobState, limit: int | None = None) -> list[StoredJob]:
         if not states:
             return []
+        limit = LARGEST if limit is None else min(max(limit, 0), LARGEST)
+        found = f"{THE_JOB} WHERE state IN ({marks(states)}) ORDER BY created_at, id LIMIT ?"
         with self._read() as session:
-            rows = session.rows(
-                f"{THE_JOB} WHERE state IN ({marks(states)}) ORDER BY created_at, id", *states
-            )
-            return [_job_from_row(row) for row in rows]
+            return [_job_from_row(row) for row in session.rows(found, *states, limit)]
+
+    def how_many(self, *states: JobState) -> int:
+        if not states:
+            return 0
+        with self._read() as session:
+            statement = f"SELECT count(*) FROM jobs WHERE state IN ({marks(states)})"
+            ((number,),) = session.rows(statement, *states)
+        return int(number)
 
     def change(
         self, job_id: str, *, only: Collection[JobState] = (), **changes: Unpack[Changes]
