@@ -108,21 +108,21 @@ def _server(made: World, environment: dict[str, str]) -> Iterator[str]:
     with (made.folder / "server.log").open("w") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=made.folder)
         try:
-            _wait_for(url, process)
+            _wait_for(made, url, process)
             yield url
         finally:
             process.terminate()
             process.wait(60)
 
 
-def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+def _wait_for(made: World, url: str, process: subprocess.Popen[bytes]) -> None:
     for _ in range(300):
         try:
             with urllib.request.urlopen(f"{url}/health", timeout=5):
                 return
         except (urllib.error.URLError, ConnectionError):
             if process.poll() is not None:
-                raise RuntimeError("the server did not start") from None
+                raise RuntimeError(f"the server did not start: {made.log}") from None
             time.sleep(0.1)
     raise RuntimeError("the server does not answer")
 

@@ -204,16 +204,11 @@ def _drop_what_goes_without_saying(section: dict[str, Any]) -> None:
         value = section.pop(key, None)
         if value not in (None, usual):
             raise NotAvailable(f"{ROOT}.{key}")
-<<<<<<< HEAD
     for place, table in {"": section, "gepa.": _table(section, ["gepa"]) or {}}.items():
         for key in _CHECKS & table.keys():
             value = table.pop(key)
             if value not in (None, "strict", "warn", "off"):
                 raise Misconfigured(f"{ROOT}.{place}{key}", "must be strict, warn or off")
-    mode = section.get("optimization_mode")
-    if mode == "anything":  # target_mode's word
-        section["optimization_mode"] = "optimize_anything"
-=======
 
 
 def _read_target(section: dict[str, Any]) -> None:
@@ -224,7 +219,6 @@ def _read_target(section: dict[str, Any]) -> None:
     elif mode is not None or kind is not None:
         meant = "context" if kind == "context" else "optimize_anything"
         _give(section, "optimization_mode", meant, was="target_mode")
->>>>>>> wt-server
 
 
 def _one_proxy(section: dict[str, Any]) -> None:
