@@ -13,6 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from conformance.world import FAST, World
+from paretune.core.events import GateDecided
 from paretune.core.canonical import digest_of_words
 from paretune.store import JobFilter, Jobs, StoredJob, UnknownRun, open_jobs, open_store
 from paretune.views.run_view import Row, RunView, read
@@ -56,6 +57,15 @@ class Reading:
         with self._opened() as jobs:
             return [[event.seq, event.type] for event in jobs.events(job, since, first)]
 
+    def systems(self, named: str = "") -> list[str]:
+        """All names in order, or id and name of this one."""
+        with self._opened() as jobs:
+            found = jobs.systems()
+        if not named:
+            return sorted(system.name for system in found)
+        (one,) = (system for system in found if system.name == named)
+        return [one.id, one.name]
+
     def result(self, job: str) -> dict[str, Any]:
         """What a client is told when a job has come to its end."""
         return {"status": self.state(job), "best_score": self.score(job), "text": self.text(job)}
@@ -98,6 +108,12 @@ class Reading:
             return None
         return self._written(view, finalists[rank - 1])
 
+    def content(self, job: str) -> Any:
+        """The best texts alone."""
+        view = self._seen(job)
+        assert view.best is not None
+        return self._told(view, view.best)[3]
+
     def texts(self, job: str) -> list[str | None]:
         view = self._seen(job)
         return [self._written(view, row) for row in self._finalists(view)]
@@ -120,7 +136,19 @@ class Reading:
         view = self._seen(job)
         return self._told(view, view.rows[id])
 
-    def ranked(self, job: str) -> list[str]:
+    def ids(self, job: str) -> list[str]:
+        return [one[0] for one in self.candidates(job)]
+
+    def contents(self, job: str) -> list[str]:
+        return [one[3] for one in self.candidates(job)]
+
+    def rejected(self, job: str) -> list[str]:
+        """Who was turned down at its gate."""
+        gates = self._seen(job).of_kind(GateDecided)
+        lost = {gate.child for gate in gates if isinstance(gate, GateDecided) and not gate.passed}
+        return [id for id in self.ids(job) if id in lost]
+
+    def ranked(self, job: str, only: Sequence[str] = ()) -> list[str]:
         """Ids of the finalists, best first."""
         return [row.id for row in self._finalists(self._seen(job))]
 

@@ -12,15 +12,19 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from conformance.reading import Reading
-from conformance.world import CONTAINER_KEY, HERE, World, only_loopback, world
+from conformance.world import AT_WORK, CONTAINER_KEY, WAITING, HERE, World, only_loopback, world
 
-CLIENTS = {"0.6.6": "066"}
+CLIENTS = {"0.4.1": "041", "0.6.6": "066", "0.9.11": "0911"}
+
+SECONDS = 100
+"""One client's script takes no longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +69,21 @@ def lines(client: str, made: World, python: Path) -> Iterator[Line]:
             [str(python), "-m", f"conformance.client_{CLIENTS[client]}"],
             env=environment, cwd=made.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
         )
+        alarm = Timer(SECONDS, process.kill)
+        alarm.start()
         for said in process.stdout:
             line = json.loads(said)
             yield Line(client, line["call"], reading.fact(line["fact"], line["about"]), line["got"])
             process.stdin.write("\n")
             process.stdin.flush()
+        alarm.cancel()
     yield Line(client, "the script's exit", 0, process.wait())
     yield Line(client, "rollouts asked twice", 0, reading.repeated())
     yield Line(client, "tracebacks in the server's log", 0, made.log.count("Traceback"))
 
 
 def tail(log: str) -> str:
-    return "\n".join([line for line in log.splitlines() if "[DEBUG]" not in line][-25:])
+    return "\n".join([line for line in log.splitlines() if "[DEBUG]" not in line][-60:])
 
 
 def variables(made: World) -> dict[str, str]:
@@ -88,6 +95,9 @@ def variables(made: World) -> dict[str, str]:
         "PYTHONPATH": str(ROOT),
         "SYNTH_API_KEY": made.tokens["admin"],
         "SUBMIT_ONLY": made.tokens["submit"],
+        "READ_ONLY": made.tokens["read"],
+        "AT_WORK": AT_WORK,
+        "WAITING": WAITING,
         "ENVIRONMENT_API_KEY": CONTAINER_KEY,
         "SYNTH_LOCALAPI_AUTH_PERSIST": "0",
         "OPENAI_API_KEY": "none",
@@ -111,7 +121,7 @@ def main() -> None:
                     print(f"{line.client:7} {line.call:52.52} {short(line.expected):44} {short(line.got):44} {'same' if line.same else 'DIFFERS'}", flush=True)
                 for line in bad:
                     print(line.call, "\n   expected", json.dumps(line.expected)[:1500], "\n   got", json.dumps(line.got)[:1500])
-                print(tail((made.folder / "client.log").read_text()) if bad else "")
+                print(tail((made.folder / "client.log").read_text()))
                 print(made.log[-3000:] if bad else "")
     print(total, len(bad))
     sys.exit(bool(bad))

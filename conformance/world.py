@@ -25,6 +25,9 @@ SLOW = HERE / "slow_container.py"
 SECONDS = "0.15"
 """What a rollout of the slow container takes."""
 
+AT_WORK, WAITING = "2", "3"
+"""Jobs that the server works on at once, and those that may wait."""
+
 CONTAINER_KEY = "what-the-container-wants"
 COMMAND = (sys.executable, "-c", "from paretune.cli import main; main()")
 
@@ -100,25 +103,26 @@ def _server(made: World, environment: dict[str, str]) -> Iterator[str]:
     """`paretune serve`; interrupted at the end, as a person would."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    command = (*COMMAND, "serve", "--port", str(port), "--store", str(made.store))
+    most = ("--jobs", AT_WORK, "--waiting", WAITING)
+    command = (*COMMAND, "serve", "--port", str(port), "--store", str(made.store), *most)
     with (made.folder / "server.log").open("w") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=made.folder)
         try:
-            _wait_for(url, process)
+            _wait_for(made, url, process)
             yield url
         finally:
             process.terminate()
             process.wait(60)
 
 
-def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+def _wait_for(made: World, url: str, process: subprocess.Popen[bytes]) -> None:
     for _ in range(300):
         try:
             with urllib.request.urlopen(f"{url}/health", timeout=5):
                 return
         except (urllib.error.URLError, ConnectionError):
             if process.poll() is not None:
-                raise RuntimeError("the server did not start") from None
+                raise RuntimeError(f"the server did not start: {made.log}") from None
             time.sleep(0.1)
     raise RuntimeError("the server does not answer")
 

@@ -25,6 +25,9 @@ MOST_LEVELS = 64
 
 _VERSIONS = frozenset({"config_schema_version", "defaults_version", "_defaults_version"})
 
+_CHECKS = frozenset({"rollout_health_check_mode", "backend_rollout_health_check_mode"})
+"""How strict a trial before the run is: here the first rollouts are the trial, and the run stops if they fail."""
+
 _ALIASES = {
     "localapi_url": "task_app_url",
     "container_url": "task_app_url",
@@ -201,6 +204,11 @@ def _drop_what_goes_without_saying(section: dict[str, Any]) -> None:
         value = section.pop(key, None)
         if value not in (None, usual):
             raise NotAvailable(f"{ROOT}.{key}")
+    for place, table in {"": section, "gepa.": _table(section, ["gepa"]) or {}}.items():
+        for key in _CHECKS & table.keys():
+            value = table.pop(key)
+            if value not in (None, "strict", "warn", "off"):
+                raise Misconfigured(f"{ROOT}.{place}{key}", "must be strict, warn or off")
 
 
 def _read_target(section: dict[str, Any]) -> None:

@@ -140,7 +140,7 @@ class Teller:
         view: RunView | None = None
         try:
             fold = self._fold(job_id)[0] or Projection(job, None)
-            view = self._view(job) if over else None
+            view = self._view(job)
         except ParetuneError as error:
             fold = Projection(job, None)
             if state == "succeeded":

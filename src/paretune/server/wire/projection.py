@@ -82,7 +82,8 @@ class Projection:
     def ended(self, state: JobState, detail: str, view: RunView | None, at: str = "") -> list[JobEvent]:
         """The job came to rest, or goes on after a rest.
 
-        At an end with a view: what was found, then the two events of the end side by side.
+        At an end with a view: what was found, then the two events of the end side by side. At a rest the
+        standing says what was taken by then: calls came home after the last decision.
         """
         self._at = at or self._at
         resting = state in ("succeeded", "failed", "cancelled")
@@ -91,6 +92,8 @@ class Projection:
         if results:
             self._fold.set(eta_seconds=None, **found(results))
             told = self._progress() + results_events(self._names, results, self._at)
+        elif view:
+            self._fold.measured(Meter.of(view))
         self._fold.set(
             error=(detail or "failed") if state == "failed" else None,
             phase="complete" if state == "succeeded" else self._fold.values.get("phase"),
