@@ -121,9 +121,7 @@ def script(code: str, folder: Path, server: Server) -> str:
 
 
 @pytest.fixture(scope="module")
-def trained(
-    server: Server, task: PacedTask, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[str, str]:
+def trained(server: Server, task: PacedTask, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """The id of a job that the printed script did, and what that printed."""
     folder = tmp_path_factory.mktemp("user")
     (folder / "my_config.toml").write_text(PRINTED.read_text().replace(TUNNEL, task.url))
