@@ -1,6 +1,6 @@
-"""A job server under load: its memory over time, how long a status call takes, and whether readers delay jobs.
+"""A job server under load: its memory over time, the time of a status call, and whether readers delay jobs.
 
-    PYTHONPATH=src:tests python benchmarks/soak.py [--seconds 150] [--jobs 200] [--working 8] [--readers 50]
+    PYTHONPATH=$PWD/src:$PWD/tests python benchmarks/soak.py --seconds 150 --jobs 200 --readers 50
 
 A server, a task and a model of our own on this machine. Jobs are submitted at once; readers follow event
 streams, a fifth of them stops reading after the first bytes. Then the same number of jobs is timed without
@@ -133,13 +133,10 @@ async def figures(load: Load, client: httpx.AsyncClient, when: str, since: float
     started = time.time() - (load.now - since)
     seconds = [_at(i["finished_at"]) - _at(i["started_at"]) for i in done if _at(i["started_at"]) > started]
     calls = sorted(load.calls)
-    cut = [1000 * calls[int(len(calls) * share)] for share in (0.5, 0.9, 0.99)]
-    print(
-        f"\n{when}: {len(calls)} status calls, {load.read} events read, {len(done)} jobs done, failed {failed[:1]}"
-    )
-    print(
-        f"  status call, ms: p50 {cut[0]:.1f}  p90 {cut[1]:.1f}  p99 {cut[2]:.1f}  most {1000 * calls[-1]:.1f}"
-    )
+    p50, p90, p99, most = (1000 * calls[int((len(calls) - 1) * share)] for share in (0.5, 0.9, 0.99, 1))
+    print(f"\n{when}: {len(calls)} status calls, {load.read} events read, {len(done)} jobs done")
+    print("  failed: " + (failed[0] if failed else "none"))
+    print(f"  status call, ms: p50 {p50:.1f}, p90 {p90:.1f}, p99 {p99:.1f}, most {most:.1f}")
     if seconds:
         print(f"  a job, s: median {statistics.median(seconds):.1f} of {len(seconds)}")
     print(
