@@ -12,12 +12,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import datetime
+import itertools
+import multiprocessing
 import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -49,16 +53,37 @@ class Load:
         return time.monotonic() - self.began
 
 
-async def ask_for_status(load: Load, client: httpx.AsyncClient, job_ids: Sequence[str]) -> None:
-    """One status call after the other, each of another job."""
-    place = 0
-    while True:
-        began = time.perf_counter()
-        answer = await client.get(f"{ANY}/{job_ids[place % len(job_ids)]}")
-        load.calls.append(time.perf_counter() - began)
-        assert answer.status_code == 200, answer.text
-        place += 1
-        await asyncio.sleep(STATUS_EVERY)
+def ask_for_status(url: str, job_ids: Sequence[str], told: Connection) -> None:
+    """One status call after the other, each of another job: a process of its own, which tells how long each
+    took (s)."""
+    with httpx.Client(base_url=url, timeout=60) as client:
+        for job_id in itertools.cycle(job_ids):
+            began = time.perf_counter()
+            answer = client.get(f"{ANY}/{job_id}")
+            told.send(time.perf_counter() - began)
+            assert answer.status_code == 200, answer.text
+            time.sleep(STATUS_EVERY)
+
+
+@contextmanager
+def asking(url: str, job_ids: Sequence[str]) -> Iterator[Connection]:
+    """Status calls go on meanwhile."""
+    context = multiprocessing.get_context("spawn")
+    mine, other = context.Pipe(duplex=False)
+    process = context.Process(target=ask_for_status, args=(url, job_ids, other), daemon=True)
+    process.start()
+    try:
+        yield mine
+    finally:
+        process.kill()
+        process.join()
+
+
+def taken(told: Connection) -> list[float]:
+    found = []
+    while told.poll():
+        found.append(told.recv())
+    return found
 
 
 async def read_streams(load: Load, job_ids: Sequence[str], first: int, stops: bool) -> None:
@@ -106,24 +131,25 @@ async def under_load(options: argparse.Namespace, load: Load, task: str) -> None
         began = time.perf_counter()
         job_ids = await submit(client, task, "read", options.jobs)
         print(f"{options.jobs} jobs submitted in {time.perf_counter() - began:.1f} s")
-        tasks = [asyncio.create_task(ask_for_status(load, client, job_ids))]
-        tasks.append(asyncio.create_task(watch_memory(load)))
+        watching = asyncio.create_task(watch_memory(load))
         stopped = options.readers // 5
         readers = [
             asyncio.create_task(read_streams(load, job_ids, n % options.working, n < stopped))
             for n in range(options.readers)
         ]
-        await asyncio.sleep(options.seconds)
-        await figures(load, client, "with readers")
-        for one in readers:
-            one.cancel()
-        await asyncio.gather(*readers, return_exceptions=True)
-        before, load.calls[:] = load.now, []
-        await asyncio.sleep(options.seconds / 2)
-        await figures(load, client, "without readers", before)
-        for one in tasks:
-            one.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        with asking(load.server.url, job_ids) as told:
+            await asyncio.sleep(options.seconds)
+            load.calls = taken(told)
+            await figures(load, client, "with readers")
+            for one in readers:
+                one.cancel()
+            await asyncio.gather(*readers, return_exceptions=True)
+            before = load.now
+            taken(told)
+            await asyncio.sleep(options.seconds / 2)
+            load.calls = taken(told)
+            await figures(load, client, "without readers", before)
+        watching.cancel()
 
 
 async def figures(load: Load, client: httpx.AsyncClient, when: str, since: float = 0.0) -> None:

@@ -13,6 +13,7 @@ from paretune.config.environment import reference
 from paretune.core.errors import Misconfigured, ParetuneError
 from paretune.engine.prepare import public_document
 from paretune.engine.workspace import Workspace
+from paretune.server.pages import Pages
 from paretune.server.teller import Teller
 from paretune.server.vault import Vault
 from paretune.server.workers import RESUME, Workers
@@ -71,7 +72,11 @@ class Service:
     workers: Workers
     teller: Teller
     most_waiting: int = MOST_WAITING
+    pages: Pages = field(init=False)
     _views: dict[str, tuple[int, RunView]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.pages = Pages(self.jobs)
 
     # -- taking jobs ------------------------------------------------------------------------------
 
