@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import sys
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from paretune.store.sql_jobs import SqlJobs
 
 logger = logging.getLogger(__name__)
 LOCK, KEY_FILE = "server.lock", "server.key"
+SWITCH_SECONDS = 0.001
+"""So long a thread that folds a run's record may hold up those that answer."""
 SHUTDOWN_SECONDS = 3
 """So long are answers that were begun waited for."""
 
@@ -101,6 +104,7 @@ def build(service: Service) -> FastAPI:
 
 def serve(workspace: Workspace, settings: Settings) -> None:
     """Serve until interrupted; then bring all runs to rest. They go on with the next server."""
+    sys.setswitchinterval(SWITCH_SECONDS)
     with opened(workspace, settings) as (app, service):
         config = uvicorn.Config(
             app,

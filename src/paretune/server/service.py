@@ -15,6 +15,7 @@ from paretune.engine.handed_on import env_name
 from paretune.engine.prepare import public_document
 from paretune.engine.workspace import Workspace
 from paretune.server.environment import TASK_KEY, JobEnvironment
+from paretune.server.pages import Pages
 from paretune.server.teller import Teller
 from paretune.server.workers import RESUME, Workers
 from paretune.store import Draw, StatusSet, UnknownRun, Wish, Write, new_run_id
@@ -56,7 +57,11 @@ class Service:
     workers: Workers
     teller: Teller
     most_waiting: int = MOST_WAITING
+    pages: Pages = field(init=False)
     _views: dict[str, tuple[int, RunView]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.pages = Pages(self.jobs)
 
     # -- taking jobs ------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import Mapping
@@ -29,6 +30,8 @@ from paretune.views.evidence import write_packet
 from paretune.views.run_view import read
 
 METER_SECONDS = 1.0
+NICE = 5
+"""Jobs compute behind the server, which answers somebody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,5 +185,6 @@ async def _main() -> None:
 
 
 if __name__ == "__main__":
+    os.nice(NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server is interrupted, and tells its workers
     asyncio.run(_main())
