@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 from urllib.request import Request, urlopen
 
-from conformance.say import refused, told, until
-from synth_ai.sdk.api.train.prompt_learning import PromptLearningJob, PromptLearningJobPoller
 from synth_ai.sdk.learning.prompt_learning_client import PromptLearningClient
+
+from conformance.say import full_text, refused, told, until
+from synth_ai.sdk.api.train.prompt_learning import PromptLearningJob, PromptLearningJobPoller
 from synth_ai.sdk.streaming import JobStreamer, StreamEndpoints, StreamHandler, StreamType
 
 URL, KEY = os.environ["BACKEND_BASE_URL"], os.environ["SYNTH_API_KEY"]
@@ -29,11 +30,6 @@ class Seen(StreamHandler):
             self.metrics += 1
 
 
-def full_text(prompt):
-    sections = sorted(prompt["sections"], key=lambda section: section["order"])
-    return "\n\n".join(f"[{s['role']} | {s['name']}]\n{s['content']}" for s in sections)
-
-
 def outcome(payload):
     prompt = payload["best_prompt"]
     return {
@@ -47,7 +43,9 @@ def polled():
     job = PromptLearningJob.from_config("job.toml", backend_url=URL)
     id = job.submit()
     told("from_config(...).submit()", "newest", id)
-    told("poll_until_complete()", "result", outcome(job.poll_until_complete(timeout=120, interval=0.5)), job=id)
+    told(
+        "poll_until_complete()", "result", outcome(job.poll_until_complete(timeout=120, interval=0.5)), job=id
+    )
     poller = PromptLearningJobPoller(base_url=URL, api_key=KEY, interval=0.5, timeout=30)
     told("PromptLearningJobPoller.poll_job(): status", "state", poller.poll_job(id).status, job=id)
     return id
@@ -65,10 +63,25 @@ def asked(id):
     told("get_results(): best_score", "score", results["best_score"], job=id)
     told("get_results(): best_prompt", "text", full_text(results["best_prompt"]), job=id)
     told("get_results(): top_prompts", "texts", [top["full_text"] for top in results["top_prompts"]], job=id)
-    told("get_results(): attempted_candidates", "attempted", [[c["candidate_id"], c.get("accuracy")] for c in results["attempted_candidates"]], job=id)
-    told("get_results(): validation_results", "heldout_scores", sorted([v["candidate_id"], v["accuracy"]] for v in results["validation_results"]), job=id)
+    told(
+        "get_results(): attempted_candidates",
+        "attempted",
+        [[c["candidate_id"], c.get("accuracy")] for c in results["attempted_candidates"]],
+        job=id,
+    )
+    told(
+        "get_results(): validation_results",
+        "heldout_scores",
+        sorted([v["candidate_id"], v["accuracy"]] for v in results["validation_results"]),
+        job=id,
+    )
     optimized = [[one["rank"], one["score"]["accuracy"]] for one in results["optimized_candidates"]]
-    told("get_results(): optimized_candidates, the first", "just", optimized[0], value=[1, status["best_score"]])
+    told(
+        "get_results(): optimized_candidates, the first",
+        "just",
+        optimized[0],
+        value=[1, status["best_score"]],
+    )
     for rank in (1, 2, 99):
         told(f"get_best_prompt_text({rank})", "text", job.get_best_prompt_text(rank), job=id, rank=rank)
     refused("get_best_prompt_text(0)", lambda: job.get_best_prompt_text(0), ["ank"], error="ValueError")
@@ -84,7 +97,7 @@ def streamed():
     told("submit() of another", "newest", id)
     seen = Seen()
     ends = StreamEndpoints.prompt_learning(id)
-    made = dict(base_url=URL + "/api", api_key=KEY, job_id=id, endpoints=ends)
+    made = {"base_url": URL + "/api", "api_key": KEY, "job_id": id, "endpoints": ends}
     end = asyncio.run(JobStreamer(**made, handlers=[seen], timeout_seconds=120).stream_until_terminal())
     told("JobStreamer.stream_until_terminal(): status", "state", end["status"], job=id)
     # It leaves its loop as soon as it has read the end, with events not yet handed on.
@@ -108,7 +121,12 @@ def stopped():
     told("get_status() at work", "state", job.get_status()["status"], job=id)
     path = f"{URL}/api/prompt-learning/online/jobs/{id}/cancel"
     urlopen(Request(path, b"{}", {"X-API-Key": KEY, "Content-Type": "application/json"}), timeout=10).close()
-    told("poll_until_complete() of it: status", "just", job.poll_until_complete(timeout=60, interval=0.3)["status"], value="cancelled")
+    told(
+        "poll_until_complete() of it: status",
+        "just",
+        job.poll_until_complete(timeout=60, interval=0.3)["status"],
+        value="cancelled",
+    )
     told("get_status() of it: rollouts_completed", "drawn", job.get_status()["rollouts_completed"], job=id)
 
 
@@ -120,44 +138,103 @@ def errors(id):
         Path("bad.toml").write_text(Path("job.toml").read_text().replace(old, new))
         return PromptLearningJob.from_config("bad.toml", backend_url=URL, **more).submit()
 
-    refused("wrong key: submit()", lambda: submitted("NAME", "x", api_key="not-a-key"), ["401", "key"], error="RuntimeError")
+    refused(
+        "wrong key: submit()",
+        lambda: submitted("NAME", "x", api_key="not-a-key"),
+        ["401", "key"],
+        error="RuntimeError",
+    )
     refused("wrong key: get_status()", of(id, api_key="not-a-key").get_status, ["401"], error="HTTPError")
     refused("wrong key: get_results()", of(id, api_key="not-a-key").get_results, ["401"], error="HTTPError")
     refused("unknown job: get_status()", of("pl_0000000000000000").get_status, ["404"], error="HTTPError")
     refused("unknown job: get_results()", of("pl_0000000000000000").get_results, ["404"], error="HTTPError")
     refused("an id that is none: get_status()", of("bad").get_status, ["pl_"], error="ValueError")
-    refused("budget = 0: submit()", lambda: submitted("budget = 300", "budget = 0"), ["budget"], error="ClickException")
-    refused("a misspelt section: submit()", lambda: submitted("gepa.rollout]", "gepa.rolout]"), ["422", "rolout"], error="RuntimeError")
+    refused(
+        "budget = 0: submit()",
+        lambda: submitted("budget = 300", "budget = 0"),
+        ["budget"],
+        error="ClickException",
+    )
+    refused(
+        "a misspelt section: submit()",
+        lambda: submitted("gepa.rollout]", "gepa.rolout]"),
+        ["422", "rolout"],
+        error="RuntimeError",
+    )
     spec = '"spec"\nspec_path = "spec.json"'
-    refused("proposer_type = 'spec': submit()", lambda: submitted('"dspy"', spec), ["422", "not available yet"], error="RuntimeError")
-    refused("no inference_mode: submit()", lambda: submitted('inference_mode = "synth_hosted"', ""), ["inference_mode"], error="ClickException")
-    refused("a container that is away: submit()", lambda: submitted("127.0.0.1:", "127.0.0.1:1"), ["health"], error="ValueError")
+    refused(
+        "proposer_type = 'spec': submit()",
+        lambda: submitted('"dspy"', spec),
+        ["422", "not available yet"],
+        error="RuntimeError",
+    )
+    refused(
+        "no inference_mode: submit()",
+        lambda: submitted('inference_mode = "synth_hosted"', ""),
+        ["inference_mode"],
+        error="ClickException",
+    )
+    refused(
+        "a container that is away: submit()",
+        lambda: submitted("127.0.0.1:", "127.0.0.1:1"),
+        ["health"],
+        error="ValueError",
+    )
 
 
 def command_line():
     """`synth-ai train`, which submits, streams, and writes its files."""
     Path("results").mkdir()
     text = Path("job.toml").read_text().replace("(job)", "(cli)")
-    Path("cli.toml").write_text(text.replace('algorithm = "gepa"', 'algorithm = "gepa"\nresults_folder = "results"'))
-    command = [str(Path(sys.executable).with_name("synth-ai")), "train", "cli.toml", "--type", "prompt", "--poll", "--poll-interval", "1", "--backend", URL]
+    Path("cli.toml").write_text(
+        text.replace('algorithm = "gepa"', 'algorithm = "gepa"\nresults_folder = "results"')
+    )
+    command = [
+        str(Path(sys.executable).with_name("synth-ai")),
+        "train",
+        "cli.toml",
+        "--type",
+        "prompt",
+        "--poll",
+        "--poll-interval",
+        "1",
+        "--backend",
+        URL,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=150)
     print(done.stdout[-3000:], done.stderr[-3000:])
     (id,) = set(re.findall(r"pl_[0-9a-f]{16}", done.stdout)) or [""]
     told("synth-ai train --poll: job", "newest", id)
     told("synth-ai train --poll: exit code", "just", done.returncode, value=0)
     told("its final status", "state", *re.findall(r"Final status: (\w+)", done.stdout), job=id)
-    files = sorted(re.sub(r"_\d{8}_\d{6}", "", path.name) for path in Path("results").iterdir())
+    files = sorted({re.sub(r"_\d{8}_\d{6}", "", path.name) for path in Path("results").iterdir()})
     told("its files", "just", files, value=[f"gepa_log_{id}.log", f"gepa_results_{id}.txt"])
     written = next(Path("results").glob("gepa_results*")).read_text()
-    print(written)
-    refused_by = subprocess.run(command, env={**os.environ, "SYNTH_API_KEY": "not-a-key"}, capture_output=True, text=True, timeout=60)
+    told(
+        "its results file: accuracy of the first",
+        "score",
+        *map(float, re.findall(r"^\[1\] Accuracy: ([\d.]+) .* Tool", written, re.MULTILINE)),
+        job=id,
+    )
+    told(
+        "its results file: the first's text",
+        "content",
+        "\n\n".join(re.findall(r"^  \[[A-Z]+\]: (.*)$", written, re.MULTILINE)[:2]),
+        job=id,
+    )
+    refused_by = subprocess.run(
+        command, env={**os.environ, "SYNTH_API_KEY": "not-a-key"}, capture_output=True, text=True, timeout=60
+    )
     told("with a wrong key: exit code", "just", refused_by.returncode, value=1)
     told("with a wrong key: it says", "just", "401" in refused_by.stdout, value=True)
 
 
-first = polled()
-asked(first)
-streamed()
-stopped()
-errors(first)
-command_line()
+if sys.argv[1:]:
+    asked(sys.argv[1])
+else:
+    first = polled()
+    asked(first)
+    streamed()
+    stopped()
+    errors(first)
+    command_line()

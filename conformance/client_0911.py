@@ -2,19 +2,18 @@
 
 import asyncio
 import os
-import tomllib
-from pathlib import Path
+import sys
 
-from conformance.say import refused, told, until
-from synth_ai import SynthClient
 from synth_ai.core.streaming import StreamEndpoints, StreamHandler, StreamType
 from synth_ai.core.streaming.streamer import JobStreamer
-from synth_ai.sdk.optimization.internal.learning.prompt_learning_client import PromptLearningClient
 from synth_ai.sdk.optimization.internal.prompt_learning import PromptLearningJob
 from synth_ai.sdk.optimization.internal.prompt_learning_polling import poll_prompt_learning_until_complete
+
+from conformance.client_0911_candidates import KEY, URL, candidate_document, candidates, document, results_of
+from conformance.say import full_text, refused, told, until
+from synth_ai import SynthClient
 from synth_ai.sdk.optimization.policy.job import PolicyOptimizationJob
 
-URL, KEY = os.environ["SYNTH_BACKEND_URL"], os.environ["SYNTH_API_KEY"]
 ENDS = ("prompt.learning.gepa.complete", "learning.policy.gepa.job.completed")
 OVER = ("succeeded", "failed", "cancelled")
 client = SynthClient(api_key=KEY, base_url=URL)
@@ -32,38 +31,27 @@ class Seen(StreamHandler):
             self.events.append([message.data["seq"], message.data["type"]])
 
 
-def document(name):
-    return tomllib.loads(Path(f"{name}.toml").read_text())
-
-
-def candidate_document(name):
-    """The same in the words of 0.9: a container, and the prompt as an initial candidate."""
-    found = document(name)
-    section = found["prompt_learning"]
-    section["container_url"] = section.pop("task_app_url")
-    messages = section.pop("initial_prompt")["messages"]
-    messages = [{"role": m["role"], "content": m["pattern"]} for m in messages]
-    section["gepa"]["initial_candidate"] = {"stages": [{"stage_id": "main", "messages": messages}]}
-    return found
-
-
-def full_text(prompt):
-    sections = sorted(prompt["sections"], key=lambda section: section["order"])
-    return "\n\n".join(f"[{s['role']} | {s['name']}]\n{s['content']}" for s in sections)
-
-
 def waited(job, *states):
     return until(lambda: (found := job.status())["status"] in states and found)
 
 
 def created():
-    job = offline.create(kind="gepa_offline", system_name="code words", config=document("job"), metadata={"who": "me"})
+    job = offline.create(
+        kind="gepa_offline", system_name="code words", config=document("job"), metadata={"who": "me"}
+    )
     told("offline.create()", "newest", job.job_id)
     told("offline.create(): system", "system", [job.system_id, job.system_name], job=job.job_id)
+    told("status(): metadata", "just", job.status()["metadata"]["who"], value="me")
     seen = Seen()
     end = job.stream_until_complete(timeout=120, interval=1.0, handlers=[seen])
     told("stream_until_complete(): status", "state", end["status"], job=job.job_id)
-    told("stream_until_complete(handlers): events", "events", seen.events, job=job.job_id, first=len(seen.events))
+    told(
+        "stream_until_complete(handlers): events",
+        "events",
+        seen.events,
+        job=job.job_id,
+        first=len(seen.events),
+    )
     read = read_stream(job.job_id)
     told("the streamer's reader: events up to its end", "events", read, job=job.job_id, first=len(read))
     told("the streamer's reader: the last of them", "just", read[-1][1] in ENDS, value=True)
@@ -79,7 +67,8 @@ def read_stream(id):
         async for message in streamer._stream_events_sse(ends.events_stream_url):
             found.append([message.data["seq"], message.data["type"]])
             if streamer._terminal_seen:  # as its own caller does: after the last byte it would hang
-                return found
+                break
+        return found
 
     return asyncio.run(read())
 
@@ -91,9 +80,20 @@ def asked(id):
     told("status(): status", "state", status["status"], job=id)
     told("status(): best_score", "score", status["best_score"], job=id)
     told("status(): best_reward", "score", status["best_reward"], job=id)
-    told("status(): prompt_best_train_score", "worth", status["prompt_best_train_score"], job=id, split="pareto")
-    told("status(): prompt_best_validation_score", "worth", status["prompt_best_validation_score"], job=id, split="select")
-    told("status(): metadata", "just", status["metadata"]["who"], value="me")
+    told(
+        "status(): prompt_best_train_score",
+        "worth",
+        status["prompt_best_train_score"],
+        job=id,
+        split="pareto",
+    )
+    told(
+        "status(): prompt_best_validation_score",
+        "worth",
+        status["prompt_best_validation_score"],
+        job=id,
+        split="select",
+    )
     told("status(): best_prompt", "text", full_text(status["best_prompt"]), job=id)
     told("status(): rollouts_completed", "drawn", status["rollouts_completed"], job=id)
     for since in (0, 7):
@@ -107,11 +107,18 @@ def asked(id):
 
 def old_classes():
     """PromptLearningJob, whose core is compiled, and PolicyOptimizationJob around it."""
-    job = PromptLearningJob.from_dict(candidate_document("second"), backend_url=URL, api_key=KEY, skip_health_check=True)
+    job = PromptLearningJob.from_dict(
+        candidate_document("second"), backend_url=URL, api_key=KEY, skip_health_check=True
+    )
     id = job.submit()
     told("PromptLearningJob.from_dict().submit()", "newest", id)
     end = job.stream_until_complete(timeout=120)
-    told("PromptLearningJob.stream_until_complete(): status", "state", str(getattr(end.status, "value", end.status)), job=id)
+    told(
+        "PromptLearningJob.stream_until_complete(): status",
+        "state",
+        str(getattr(end.status, "value", end.status)),
+        job=id,
+    )
     told("PromptLearningJob.stream_until_complete(): best_reward", "score", end.best_reward, job=id)
     told("PromptLearningJob.get_status(): status", "state", job.get_status()["status"], job=id)
     results = job.get_results()
@@ -119,82 +126,59 @@ def old_classes():
     # Its compiled core asks for the job alone, and makes nothing of a best candidate there.
     told("get_results(): best_candidate", "just", results["best_candidate"], value=None)
     told("stream_until_complete().best_candidate", "text", full_text(end.best_candidate), job=id)
-    told("query_workflow_state(): status", "state", job.query_workflow_state()["workflow_state"]["status"], job=id)
+    told(
+        "query_workflow_state(): status",
+        "state",
+        job.query_workflow_state()["workflow_state"]["status"],
+        job=id,
+    )
     told("cancel() of a job that is over: status", "just", job.cancel()["status"], value="failed")
-    policy = PolicyOptimizationJob.from_dict(config_dict=candidate_document("second"), backend_url=URL, api_key=KEY, skip_health_check=True)
+    policy = PolicyOptimizationJob.from_dict(
+        config_dict=candidate_document("second"), backend_url=URL, api_key=KEY, skip_health_check=True
+    )
     again = policy.submit()
     told("PolicyOptimizationJob.from_dict().submit()", "newest", again)
-    polled = poll_prompt_learning_until_complete(backend_url=URL, api_key=KEY, job_id=again, timeout=60, interval=0.5, progress=False, on_status=None, request_timeout=10)
-    told("poll_prompt_learning_until_complete(): status", "state", str(getattr(polled.status, "value", polled.status)), job=again)
+    polled = poll_prompt_learning_until_complete(
+        backend_url=URL,
+        api_key=KEY,
+        job_id=again,
+        timeout=60,
+        interval=0.5,
+        progress=False,
+        on_status=None,
+        request_timeout=10,
+    )
+    told(
+        "poll_prompt_learning_until_complete(): status",
+        "state",
+        str(getattr(polled.status, "value", polled.status)),
+        job=again,
+    )
     told("poll_prompt_learning_until_complete(): best_reward", "score", polled.best_reward, job=again)
-    return id, again
+    return id
 
 
-def typed(candidate):
-    raw = candidate.raw
-    return [candidate.candidate_id, raw["generation"], raw["parents"], candidate.candidate_content, candidate.reward]
-
-
-def candidates(id, other, again):
-    of = {
-        "PromptLearningJob": PromptLearningJob.from_job_id(id, backend_url=URL, api_key=KEY),
-        "PolicyOptimizationJob": PolicyOptimizationJob.from_dict(config_dict=candidate_document("job"), backend_url=URL, api_key=KEY),
-    }
-    of["PolicyOptimizationJob"]._job_id = id
-    for name, job in of.items():
-        page = job.list_candidates_typed(include="artifact_payload", sort="created")
-        told(f"{name}.list_candidates_typed()", "candidates", [typed(one) for one in page.items], job=id)
-    told("artifact_kind of each", "just", sorted({one.artifact_kind for one in page.items}), value=["prompt"])
-    payloads = ["\n\n".join(m["content"] for m in one.artifact_payload["messages"]) for one in page.items]
-    told("artifact_payload of each: its texts", "contents", payloads, job=id)
-    told("page.job_id", "just", page.job_id, value=id)
-    job = of["PromptLearningJob"]
-    ranks = sorted([one.raw["rank"], one.candidate_id] for one in job.list_candidates_typed().items if one.raw.get("rank"))
-    told("rank of the finalists", "ranked", [cid for _, cid in ranks], job=id, only=[cid for _, cid in ranks])
-    found, cursor = [], None
-    while True:
-        page = job.list_candidates_typed(limit=2, cursor=cursor, sort="created")
-        found += [one.candidate_id for one in page.items]
-        if not (cursor := page.next_cursor):
-            break
-    told("two at a time, by cursor", "ids", found, job=id)
-    accepted = [one.candidate_id for one in job.list_candidates_typed(status="rejected", sort="created").items]
-    told("list_candidates_typed(status='rejected')", "rejected", accepted, job=id)
-    best = ranks[0][1]
-    told("get_candidate_typed()", "candidate", typed(job.get_candidate_typed(best)), job=id, id=best)
-    told("get_candidate(): candidate_id", "just", job.get_candidate(best)["candidate_id"], value=best)
-    lower = PromptLearningClient(base_url=URL, api_key=KEY)
-    told("client.get_global_candidate()", "just", asyncio.run(lower.get_global_candidate(best))["candidate_id"], value=best)
-    system = offline.get(id).system_id
-    listed = asyncio.run(lower.list_system_candidates(system, job_id=id, sort="created"))
-    told("client.list_system_candidates()", "ids", [one["candidate_id"] for one in listed["items"]], job=id)
-    refused("get_candidate() of no candidate", lambda: job.get_candidate("c_nothing"), ["404"], error="HTTPError")
-
-
-def results_of(id):
-    """The Python client, which reads the events."""
-    lower = PromptLearningClient(base_url=URL, api_key=KEY)
-    found = asyncio.run(lower.get_prompts(id))
-    told("client.get_prompts(): best_candidate", "text", full_text(found.best_candidate), job=id)
-    told("client.get_prompts(): best_reward", "score", found.best_reward, job=id)
-    told("client.get_prompts(): total_rollouts", "drawn", found.total_rollouts, job=id)
-    told("client.get_prompts(): validation_results", "heldout_scores", sorted([v["candidate_id"], v["accuracy"]] for v in found.validation_results), job=id)
-    told("client.get_prompts(): attempted_candidates", "attempted", [[c["candidate_id"], c.get("accuracy")] for c in found.attempted_candidates], job=id)
-    told("client.get_job(): status", "state", asyncio.run(lower.get_job(id))["status"], job=id)
-    events = asyncio.run(lower.get_events(id))
-    told("client.get_events()", "events", [[e["seq"], e["type"]] for e in events], job=id)
-    told("client.get_prompts(): best_candidate_content", "content", found.best_candidate_content, job=id)
-    summary = asyncio.run(lower.get_scoring_summary(id))
-    told("client.get_scoring_summary(): best_train_accuracy", "score", summary["best_train_accuracy"], job=id)
-    told("client.get_scoring_summary(): best_val_accuracy", "heldout", summary["best_val_accuracy"], job=id)
-
-
-def lists(ids):
+def lists(id):
     told("offline.list()", "jobs", [one["job_id"] for one in offline.list()["items"]])
-    told("offline.list(state=)", "jobs", [one["job_id"] for one in offline.list(state="succeeded")["items"]], state="succeeded")
-    system = offline.get(ids[0]).system_id
-    told("offline.list(system_id=)", "jobs", [one["job_id"] for one in offline.list(system_id=system)["items"]], system=system)
-    told("offline.list(system_name=)", "jobs", [one["job_id"] for one in offline.list(system_name="code words")["items"]], system=system)
+    told(
+        "offline.list(state=)",
+        "jobs",
+        [one["job_id"] for one in offline.list(state="succeeded")["items"]],
+        state="succeeded",
+    )
+    system = offline.get(id).system_id
+    told(
+        "offline.list(system_id=)",
+        "jobs",
+        [one["job_id"] for one in offline.list(system_id=system)["items"]],
+        system=system,
+    )
+    told(
+        "offline.list(system_name=)",
+        "jobs",
+        [one["job_id"] for one in offline.list(system_name="code words")["items"]],
+        system=system,
+    )
     found, cursor = [], None
     while True:
         page = offline.list(limit=1, cursor=cursor)
@@ -229,7 +213,9 @@ def stopped():
     told("cancel()", "just", waited(job, *OVER)["status"], value="cancelled")
     told("status() after cancel(): rollouts_completed", "drawn", job.status()["rollouts_completed"], job=id)
     restarted(job, id)
-    waiting = offline.create(kind="gepa_offline", system_name="slow", config=document("slow"), auto_start=False)
+    waiting = offline.create(
+        kind="gepa_offline", system_name="slow", config=document("slow"), auto_start=False
+    )
     told("offline.create(auto_start=False): status", "state", waiting.status()["status"], job=waiting.job_id)
     told("offline.create(auto_start=False): status", "just", waiting.status()["status"], value="paused")
     told("cancel() of a job that never began", "just", waiting.cancel()["status"], value="cancelled")
@@ -263,11 +249,18 @@ def of_systems():
 def errors(id):
     wrong = SynthClient(api_key="not-a-key", base_url=URL).optimization
     refused("wrong key: offline.get()", lambda: wrong.offline.get(id), ["401"], error="HTTPError")
-    refused("wrong key: offline.create()", lambda: wrong.offline.create(kind="gepa_offline", system_name="x", config=document("job")), ["401"], error="HTTPError")
+    refused(
+        "wrong key: offline.create()",
+        lambda: wrong.offline.create(kind="gepa_offline", system_name="x", config=document("job")),
+        ["401"],
+        error="HTTPError",
+    )
     reader = SynthClient(api_key=os.environ["READ_ONLY"], base_url=URL).optimization.offline.get(id)
     told("a key that may read: status()", "state", reader.status()["status"], job=id)
     refused("a key that may read: cancel()", reader.cancel, ["403"], error="HTTPStatusError")
-    refused("unknown job: offline.get()", lambda: offline.get("pl_0000000000000000"), ["404"], error="HTTPError")
+    refused(
+        "unknown job: offline.get()", lambda: offline.get("pl_0000000000000000"), ["404"], error="HTTPError"
+    )
     none = PromptLearningJob.from_job_id("pl_0000000000000000", backend_url=URL, api_key=KEY)
     refused("unknown job: PromptLearningJob.get_status()", none.get_status, ["404"], error="ValueError")
     refused("unknown job: PromptLearningJob.cancel()", none.cancel, ["404"], error="RuntimeError")
@@ -279,15 +272,30 @@ def errors(id):
             change(config["prompt_learning"])
         return offline.create(**{"kind": "gepa_offline", "system_name": "x", "config": config, **more})
 
-    refused("budget = -1", lambda: create(lambda d: d["gepa"]["rollout"].update(budget=-1)), ["422"], error="HTTPError")
+    refused(
+        "budget = -1",
+        lambda: create(lambda d: d["gepa"]["rollout"].update(budget=-1)),
+        ["422"],
+        error="HTTPError",
+    )
     refused("no container", lambda: create(lambda d: d.pop("task_app_url")), ["422"], error="HTTPError")
     refused("kind='eval'", lambda: create(kind="eval"), ["422"], error="HTTPError")
     refused("kind='mipro_offline'", lambda: create(kind="mipro_offline"), ["422"], error="HTTPError")
     refused("an empty document", lambda: create(config={}), ["422"], error="HTTPError")
     online = client.optimization.online
-    refused("online.create()", lambda: online.create(kind="gepa_online", system_name="x", config=document("job")), ["422"], error="HTTPError")
+    refused(
+        "online.create()",
+        lambda: online.create(kind="gepa_online", system_name="x", config=document("job")),
+        ["422"],
+        error="HTTPError",
+    )
     checked = PromptLearningJob.from_dict(candidate_document("job"), backend_url=URL, api_key=KEY)
-    refused("the client's own check of a container that wants a key", checked.submit, ["Container health check failed"], error="ValueError")
+    refused(
+        "the client's own check of a container that wants a key",
+        checked.submit,
+        ["Container health check failed"],
+        error="ValueError",
+    )
     before = [one["job_id"] for one in offline.list()["items"]]
     told("jobs, after all that was refused", "jobs", before)
 
@@ -307,16 +315,24 @@ def crowded():
     refused("offline.create() where the queue is full", one_more, ["429"], error="HTTPError")
     for job in made:
         job.cancel()
-    told("all cancelled", "just", [waited(job, *OVER)["status"] for job in made], value=["cancelled"] * len(made))
+    told(
+        "all cancelled",
+        "just",
+        [waited(job, *OVER)["status"] for job in made],
+        value=["cancelled"] * len(made),
+    )
 
 
-first = created()
-asked(first)
-second, third = old_classes()
-candidates(first, second, third)
-results_of(second)
-lists([first, second, third])
-of_systems()
-stopped()
-errors(first)
-crowded()
+if sys.argv[1:]:
+    asked(sys.argv[1])
+else:
+    first = created()
+    asked(first)
+    second = old_classes()
+    candidates(first)
+    results_of(second)
+    lists(first)
+    of_systems()
+    stopped()
+    errors(first)
+    crowded()

@@ -1,6 +1,7 @@
 """The second reading: what the store on disk and the containers say, without the server.
 
-Figures are made anew from the single rollouts on record. The texts' worth is asked of the container's own judge.
+Figures are made anew from the single rollouts on record. What the texts are worth is asked of the container's
+own judge.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from importlib.util import module_from_spec, spec_from_file_location
 from statistics import fmean
 from typing import Any
 
-from conformance.world import FAST, World
-from paretune.core.events import GateDecided
+from conformance.world import CONTAINER_KEY, FAST, World
 from paretune.core.canonical import digest_of_words
-from paretune.store import JobFilter, Jobs, StoredJob, UnknownRun, open_jobs, open_store
+from paretune.core.events import GateDecided
+from paretune.store import JobFilter, Jobs, JobState, StoredJob, UnknownRun, open_jobs, open_store
 from paretune.views.run_view import Row, RunView, read
 
-OVER = ("succeeded", "failed", "cancelled")
+STATES: tuple[JobState, ...] = ("queued", "running", "paused", "succeeded", "failed", "cancelled")
 
 
 class Reading:
@@ -49,8 +50,8 @@ class Reading:
         return self._job(job).parent
 
     def system(self, job: str) -> Any:
-        found: Any = self._job(job).given["system"]
-        return [found["id"], found["name"]]
+        found: Any = self._job(job).given.get("system") or {}
+        return [found.get("id"), found.get("name")]
 
     def events(self, job: str, first: int = 10_000, since: int = 0) -> list[list[Any]]:
         """Number and type of each, or of the first ones."""
@@ -169,7 +170,7 @@ class Reading:
         """How often the containers were asked for the rollouts that this job drew, whichever job paid."""
         tally, keys = self.world.tally(), self._seen(job).ledger.drawn
         with self._opened() as jobs:
-            runs = [known.run_id for known in jobs.in_state("queued", "running", "paused", *OVER)]
+            runs = [known.run_id for known in jobs.in_state(*STATES)]
         return sum(tally.get(rollout_id(run, key), 0) for run in runs for key in keys)
 
     def repeated(self) -> int:
@@ -184,12 +185,17 @@ class Reading:
     def detail(self, job: str) -> str:
         return self._job(job).detail
 
-    def uploaded(self, key: str) -> list[str]:
-        """Names of the environment keys of all jobs; `key` itself must be nowhere in the file."""
-        if any(key.encode() in file.read_bytes() for file in self.world.store.parent.glob("workspace*")):
-            return ["in the clear"]
+    def uploaded(self) -> list[str]:
+        """Names of the environment keys that all jobs get."""
         with self._opened() as jobs:
             return sorted(jobs.secrets(""))
+
+    def in_the_clear(self) -> list[str]:
+        """Keys that can be read in any file of the store or in the server's log."""
+        files = [path.read_bytes() for path in self.world.store.parent.rglob("*") if path.is_file()]
+        told = [*files, self.world.log.encode()]
+        keys = {"container": CONTAINER_KEY, **self.world.tokens}
+        return [name for name, key in keys.items() if any(key.encode() in text for text in told)]
 
     def decisions(self, job: str) -> int:
         return len(self._seen(job).decisions)

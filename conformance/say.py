@@ -25,7 +25,7 @@ def refused(call, function, names, **about):
     """`function` must raise; `names` are words of the error that tell the user what is wrong."""
     try:
         got = {"error": None, "returned": str(function())[:200]}
-    except (Exception, SystemExit) as error:  # whatever the vendor's code makes of it
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the vendor's code makes of it
         text = str(error)
         got = {
             "error": type(error).__name__,
@@ -43,3 +43,9 @@ def until(condition, seconds=60.0):
     while not (found := condition()) and time.monotonic() < deadline:
         time.sleep(0.1)
     return found
+
+
+def full_text(prompt):
+    """`best_prompt` as the clients write a prompt."""
+    sections = sorted(prompt["sections"], key=lambda section: section["order"])
+    return "\n\n".join(f"[{s['role']} | {s['name']}]\n{s['content']}" for s in sections)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ from support.chat_server import chat_server
 from support.foreign_jobs import reflective
 from support.programs import counted, free_port
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 FAST = ROOT / "tests" / "foreign" / "good_http_server.py"
 SLOW = HERE / "slow_container.py"
@@ -125,8 +124,3 @@ def _wait_for(made: World, url: str, process: subprocess.Popen[bytes]) -> None:
                 raise RuntimeError(f"the server did not start: {made.log}") from None
             time.sleep(0.1)
     raise RuntimeError("the server does not answer")
-
-
-def only_loopback() -> bool:
-    """True in a network namespace that holds nothing but `lo`."""
-    return [name for _, name in socket.if_nameindex()] == ["lo"]

@@ -26,7 +26,7 @@ MOST_LEVELS = 64
 _VERSIONS = frozenset({"config_schema_version", "defaults_version", "_defaults_version"})
 
 _CHECKS = frozenset({"rollout_health_check_mode", "backend_rollout_health_check_mode"})
-"""How strict a trial before the run is: here the first rollouts are the trial, and the run stops if they fail."""
+"""How strict a trial before the run is. Here the first rollouts are the trial; the run stops if they fail."""
 
 _ALIASES = {
     "localapi_url": "task_app_url",
