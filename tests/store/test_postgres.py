@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from paretune.cli.session import Workspace
 from paretune.core.errors import ParetuneError
 from paretune.engine.lock import Busy
+from paretune.engine.workspace import Workspace
 from paretune.store import Run, SqlStore, StatusSet, Store
 from support.programs import paretune
 
@@ -19,7 +19,7 @@ SECRET = "s3cret-canary"
 
 @pytest.mark.database
 def test_a_run_is_worked_on_by_one_process_wherever_its_folder_is(postgres_url: str, tmp_path: Path) -> None:
-    here, there = (Workspace(SqlStore(postgres_url), tmp_path / name) for name in "ab")
+    here, there = (Workspace(SqlStore(postgres_url), tmp_path / name, postgres_url) for name in "ab")
     with here, there:
         with here.exclusive("run_1"):
             assert there.at_work("run_1")

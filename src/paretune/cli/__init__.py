@@ -10,11 +10,11 @@ def main() -> None:
     from paretune.cli.app import app
     from paretune.cli.console import complain
     from paretune.core.errors import Misconfigured, ParetuneError, Paused
-    from paretune.store import UnknownRun
+    from paretune.store import UnknownJob, UnknownKey, UnknownRun
 
     try:
         app()
-    except (Misconfigured, UnknownRun) as error:
+    except (Misconfigured, UnknownRun, UnknownJob, UnknownKey) as error:
         complain(str(error))
         sys.exit(2)
     except Paused as error:

@@ -10,7 +10,9 @@ from typing import Annotated
 
 import typer
 
+from paretune.cli import config
 from paretune.cli.console import as_json, one_line, say
+from paretune.cli.jobs import jobs
 from paretune.cli.options import (
     JobFile,
     Json,
@@ -23,6 +25,7 @@ from paretune.cli.options import (
     StorePath,
     TaskUrl,
 )
+from paretune.core.address import DEFAULT_HOST, DEFAULT_PORT
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,9 +36,13 @@ app = typer.Typer(
 events = typer.Typer(no_args_is_help=True, help="The decision log of a run.")
 container = typer.Typer(no_args_is_help=True, help="Task containers: check one, serve one.")
 model = typer.Typer(no_args_is_help=True, help="The embedded model.")
+keys = typer.Typer(no_args_is_help=True, help="Keys for those who may ask the server.")
 app.add_typer(events, name="events")
 app.add_typer(container, name="container")
 app.add_typer(model, name="model")
+app.add_typer(jobs, name="jobs")
+app.add_typer(keys, name="keys")
+app.add_typer(config.app, name="config")
 
 
 def _version(wanted: bool) -> None:
@@ -81,14 +88,13 @@ def run(
     json: Json = False,
 ) -> None:
     """Run a job document here, in this process."""
-    from paretune.cli.jobs import start, with_url
-    from paretune.cli.session import Workspace
+    from paretune.cli.session import read_job, start
     from paretune.cli.show import as_data, show
-    from paretune.config import PromptLearningConfig
+    from paretune.engine.workspace import Workspace
 
-    config = with_url(PromptLearningConfig.from_path(file), task_url)
+    job = read_job(file, task_url)
     with Workspace.open(store, new=True) as workspace:
-        view = asyncio.run(start(config, workspace, fresh=fresh, quiet=json))
+        view = asyncio.run(start(job, workspace, fresh=fresh, quiet=json))
     as_json(as_data(view)) if json else show(view)
 
 
@@ -105,11 +111,11 @@ def resume(
     json: Json = False,
 ) -> None:
     """Carry on a run that was paused, killed or failed; under larger caps where they are given."""
-    from paretune.cli.caps import Caps
-    from paretune.cli.jobs import go_on
     from paretune.cli.runs import find
-    from paretune.cli.session import Workspace
+    from paretune.cli.session import go_on
     from paretune.cli.show import as_data, show
+    from paretune.engine.caps import Caps
+    from paretune.engine.workspace import Workspace
     from paretune.views.run_view import read
 
     caps = Caps(max_cost_usd, max_total_tokens, max_policy_tokens, max_proposer_tokens, max_seconds)
@@ -131,8 +137,8 @@ def resume(
 def show_run(run_id: RunId = "last", store: StorePath = None, json: Json = False) -> None:
     """Candidates, diff, lift with intervals, coverage, cost, and what each key did."""
     from paretune.cli.runs import find
-    from paretune.cli.session import Workspace
     from paretune.cli.show import as_data, show
+    from paretune.engine.workspace import Workspace
     from paretune.views.run_view import read
 
     with Workspace.open(store) as workspace:
@@ -144,7 +150,7 @@ def show_run(run_id: RunId = "last", store: StorePath = None, json: Json = False
 def list_runs(store: StorePath = None, json: Json = False) -> None:
     """All runs of a store, newest first."""
     from paretune.cli.runs import state
-    from paretune.cli.session import Workspace
+    from paretune.engine.workspace import Workspace
 
     with Workspace.open(store) as workspace:
         rows = [(run, state(workspace, run)) for run in workspace.store.runs()]
@@ -153,6 +159,65 @@ def list_runs(store: StorePath = None, json: Json = False) -> None:
     for run, status in [] if json else rows:
         detail = one_line(f"{run.name}  {run.status_detail}", 120)
         say(f"{run.id}  {run.created_at[:19]}  {status:<11} {detail}")
+
+
+@app.command()
+def train(
+    path: Annotated[Path | None, typer.Argument(help="Job document (TOML)")] = None,
+    config: Annotated[list[Path] | None, typer.Option("--config", help="The same, as an option")] = None,
+    type_: Annotated[str, typer.Option("--type", help="auto, prompt_learning, prompt")] = "auto",
+    backend: Annotated[str | None, typer.Option(help="Address of the server")] = None,
+    task_url: TaskUrl = None,
+    model: Annotated[str | None, typer.Option(help="Over the file's policy.model")] = None,
+    rollout_budget: Annotated[int | None, typer.Option(min=1, help="Over the file's")] = None,
+    proposer_effort: Annotated[str | None, typer.Option(help="Over the file's")] = None,
+    env_file: Annotated[
+        list[Path] | None, typer.Option("--env-file", "--env", help="NAME=VALUE lines")
+    ] = None,
+    poll: Annotated[bool, typer.Option("--poll/--no-poll", help="Follow the job to its end")] = True,
+    poll_timeout: Annotated[float, typer.Option(min=0, help="Seconds")] = 3600.0,
+    poll_interval: Annotated[float, typer.Option(min=0.1, help="Seconds")] = 5.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the document, submit nothing")] = False,
+    json: Json = False,
+) -> None:
+    """Submit a job document to a server and follow it."""
+    from paretune.cli import train as training
+
+    file = training.chosen(path, config, type_)
+    options = training.TrainOptions(
+        file,
+        backend,
+        task_url,
+        model,
+        rollout_budget,
+        proposer_effort,
+        tuple(env_file or ()),
+        poll,
+        poll_timeout,
+        poll_interval,
+        dry_run,
+    )
+    training.train(options, json=json)
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Others than this machine need a key")] = DEFAULT_HOST,
+    port: Annotated[int, typer.Option(min=0, max=65535)] = DEFAULT_PORT,
+    jobs: Annotated[int, typer.Option(help="Jobs at work at once", min=1)] = 4,
+    rollouts: Annotated[int, typer.Option(help="Rollouts in flight, all jobs together", min=1)] = 128,
+    waiting: Annotated[int, typer.Option(help="Jobs that may wait for their turn", min=1)] = 1000,
+    pass_: Annotated[list[str] | None, typer.Option("--pass", help="A variable that jobs may name")] = None,
+    allow_host: Annotated[list[str] | None, typer.Option(help="A name the server is asked by")] = None,
+    store: StorePath = None,
+) -> None:
+    """Take jobs over HTTP and run them, each in a process of its own."""
+    from paretune.cli.serve import serve_jobs
+    from paretune.server.app import Settings
+
+    serve_jobs(
+        store, Settings(host, port, jobs, rollouts, waiting, tuple(allow_host or ()), tuple(pass_ or ()))
+    )
 
 
 @app.command()
@@ -184,7 +249,7 @@ def forecast(file: JobFile, task_url: TaskUrl = None, store: StorePath = None, j
 def export(run_id: RunId, folder: Path, store: StorePath = None) -> None:
     """One run as a folder: its record, and the evidence packet that people can read."""
     from paretune.cli.runs import find
-    from paretune.cli.session import Workspace
+    from paretune.engine.workspace import Workspace
     from paretune.store.files import export_run
     from paretune.views.evidence import write_packet
     from paretune.views.run_view import read
@@ -199,7 +264,7 @@ def export(run_id: RunId, folder: Path, store: StorePath = None) -> None:
 @app.command("import")
 def import_(folder: Path, store: StorePath = None) -> None:
     """Take an exported run into the store."""
-    from paretune.cli.session import Workspace
+    from paretune.engine.workspace import Workspace
     from paretune.store.files import import_run
 
     with Workspace.open(store, new=True) as workspace:
@@ -264,3 +329,36 @@ def model_serve(port: int = 8080, slots: Annotated[int, typer.Option(help="Reque
     from paretune.cli.containers import serve_model
 
     serve_model(port, slots)
+
+
+@keys.command("create")
+def keys_create(
+    name: Annotated[str, typer.Option(help="What the key is for; shown in lists")],
+    scope: Annotated[
+        str, typer.Option(help="read, submit (which includes read) or admin (everything)")
+    ] = "submit",
+    store: StorePath = None,
+) -> None:
+    """Make a key. Its token is printed once, alone on standard output, and kept nowhere."""
+    from paretune.cli.keys import create
+
+    create(name, scope, store)
+
+
+@keys.command("list")
+def keys_list(store: StorePath = None, json: Json = False) -> None:
+    """All keys, oldest first, without their tokens."""
+    from paretune.cli.keys import print_keys
+
+    print_keys(store, json=json)
+
+
+@keys.command("revoke")
+def keys_revoke(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="As `paretune keys list` shows it")],
+    store: StorePath = None,
+) -> None:
+    """End a key for good; a server that runs follows within a second."""
+    from paretune.cli.keys import revoke
+
+    revoke(key_id, store)

@@ -9,16 +9,17 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 
 from paretune.cli import show
-from paretune.cli.caps import NO_CAPS, Caps, capped
 from paretune.cli.console import as_json, say
-from paretune.cli.jobs import container, new_run, proposing, refuse_other_job
-from paretune.cli.session import Workspace, drive
+from paretune.cli.session import drive
 from paretune.config import PromptLearningConfig
 from paretune.core.errors import Misconfigured
 from paretune.demo import TASKS
 from paretune.demo.container import demo_container
 from paretune.demo.job import as_toml, demo_document
+from paretune.engine.caps import NO_CAPS, Caps, capped
+from paretune.engine.launch import container, new_run, proposing, refuse_other_job
 from paretune.engine.prepare import prepare
+from paretune.engine.workspace import Workspace
 from paretune.llm.chat import ChatModel
 from paretune.llm.local import LocalModel
 from paretune.propose.none import NoProposer

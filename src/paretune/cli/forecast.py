@@ -6,18 +6,18 @@ import os
 from pathlib import Path
 
 from paretune.cli.console import say
-from paretune.cli.jobs import container, with_url
 from paretune.cli.outlook import CAPS, count, duration, money
-from paretune.cli.session import DEFAULT_STORE, Workspace
-from paretune.config import PromptLearningConfig
+from paretune.cli.session import read_job
 from paretune.engine.forecast import Forecast, forecast, history
 from paretune.engine.job import Job
+from paretune.engine.launch import container
 from paretune.engine.prepare import prepare
+from paretune.engine.workspace import DEFAULT_STORE, Workspace
 
 
 async def job_of(file: Path, task_url: str | None) -> Job:
     """The file's job, resolved against its live container."""
-    config = with_url(PromptLearningConfig.from_path(file), task_url)
+    config = read_job(file, task_url)
     async with container(config, os.environ) as client:
         model = config.proposer.model or os.environ.get("PARETUNE_PROPOSER_MODEL", "")
         return (await prepare(config, client, proposer_model=model)).job

@@ -1,136 +1,129 @@
-"""From a job document to a run: the parts that `run`, `resume` and `forecast` share."""
+"""`paretune jobs`: the jobs of a server."""
 
 from __future__ import annotations
 
-import datetime
-import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import replace
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from paretune.cli.caps import Caps, capped
-from paretune.cli.session import Workspace, drive
-from paretune.config import PromptLearningConfig
-from paretune.config.environment import resolve_key
-from paretune.container.client import ContainerClient, Timeouts
-from paretune.core.errors import Misconfigured, NotAvailable
-from paretune.engine.job import Job
-from paretune.engine.prepare import prepare, proposer_price
-from paretune.llm.chat import ChatModel
-from paretune.llm.efforts import ProposerFile, resolve
-from paretune.propose.base import Proposer
-from paretune.propose.operators import OperatorProposer
-from paretune.propose.packet_text import PromptLimits
-from paretune.propose.reflect import ReflectiveProposer
-from paretune.store import Run, new_run_id
-from paretune.views.run_view import RunView
+import typer
 
-CHARACTERS_A_TOKEN = 4
+from paretune.cli.console import as_json, one_line, say
+from paretune.cli.options import Json
+
+jobs = typer.Typer(no_args_is_help=True, help="The jobs of a server: list them, follow them, stop them.")
+Backend = Annotated[
+    str | None,
+    typer.Option("--backend", help="Address of the server, over the environment's"),
+]
+JobId = Annotated[str, typer.Argument(help="pl_...")]
 
 
-@asynccontextmanager
-async def container(
-    config: PromptLearningConfig, environment: Mapping[str, str]
-) -> AsyncIterator[ContainerClient]:
-    """The document's container, with its key from the environment."""
-    key = resolve_key(
-        config.task_app_api_key, "prompt_learning.task_app_api_key", environment, "ENVIRONMENT_API_KEY"
-    )
-    client = ContainerClient(
-        config.task_app_url,
-        api_key=key,
-        timeouts=Timeouts(total=config.container.timeout_seconds),
-        connections=config.gepa.rollout.max_concurrent,
-    )
-    async with client:
-        yield client
+def _offline(backend: str | None) -> Any:
+    from paretune.sdk import SynthClient
+
+    return SynthClient(base_url=backend).optimization.offline
 
 
-@asynccontextmanager
-async def proposing(config: PromptLearningConfig, environment: Mapping[str, str]) -> AsyncIterator[Proposer]:
-    """The proposer that the document names. Raises Misconfigured without an endpoint or key."""
-    gepa = config.gepa
-    if gepa.proposer_type == "operators":
-        yield OperatorProposer()
+def _job(job_id: str, backend: str | None) -> Any:
+    return _offline(backend).get(job_id=job_id)
+
+
+@jobs.command("list")
+def list_jobs(
+    state: Annotated[str | None, typer.Option(help="Only those in this state")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
+    backend: Backend = None,
+    json: Json = False,
+) -> None:
+    """Newest first."""
+    page = _offline(backend).list(state=state, limit=limit)
+    if json:
+        as_json(page)
         return
-    if gepa.proposer_type in ("spec", "agent"):
-        raise NotAvailable(f"prompt_learning.gepa.proposer_type = {gepa.proposer_type!r}")
-    given = ProposerFile(config.proposer.base_url, config.proposer.model, config.proposer.api_key_env)
-    endpoint = resolve(gepa.proposer_effort, gepa.proposer_output_tokens, file=given, environment=environment)
-    limits = PromptLimits(whole=CHARACTERS_A_TOKEN * endpoint.prompt_tokens)
-    async with ChatModel(
-        endpoint.base_url,
-        endpoint.model,
-        endpoint.api_key,
-        timeout=config.proposer.timeout_seconds,
-        temperature=config.proposer.temperature,
-        max_tokens=endpoint.output_tokens,
-        price=proposer_price(config),
-    ) as model:
-        yield ReflectiveProposer(model, metaprompt=gepa.metaprompt, limits=limits)
-
-
-def proposer_model(config: PromptLearningConfig, environment: Mapping[str, str]) -> str:
-    """The model that proposals will really be asked of; empty where none is."""
-    gepa = config.gepa
-    if gepa.proposer_type == "operators":
-        return ""
-    given = ProposerFile(config.proposer.base_url, config.proposer.model, config.proposer.api_key_env)
-    return resolve(
-        gepa.proposer_effort, gepa.proposer_output_tokens, file=given, environment=environment
-    ).model
-
-
-def with_url(config: PromptLearningConfig, task_url: str | None) -> PromptLearningConfig:
-    """The document with another address for its container."""
-    if not task_url:
-        return config
-    if not task_url.startswith(("http://", "https://")):
-        raise Misconfigured("--task-url", "must start with http:// or https://")
-    return config.model_copy(update={"task_app_url": task_url.rstrip("/")})
-
-
-async def start(config: PromptLearningConfig, workspace: Workspace, *, fresh: bool, quiet: bool) -> RunView:
-    """A new run of this document."""
-    run_id = new_run_id()
-    async with proposing(config, os.environ) as proposer, container(config, os.environ) as client:
-        model = proposer_model(config, os.environ)
-        ready = await prepare(config, client, fresh=run_id if fresh else "", proposer_model=model)
-        source = {"kind": "document", "fresh": fresh}
-        workspace.store.create_run(new_run(run_id, ready.job, proposer, source=source))
-        return await drive(workspace, run_id, ready, proposer, quiet=quiet)
-
-
-async def go_on(run: Run, workspace: Workspace, task_url: str | None, caps: Caps, *, quiet: bool) -> RunView:
-    """An earlier run, from where its record stands. Raises Misconfigured if the task is not the same, or a
-    cap below what is spent."""
-    config = with_url(PromptLearningConfig.from_mapping(run.job["document"]), task_url)
-    fresh = run.id if run.job["source"].get("fresh") else ""
-    async with proposing(config, os.environ) as proposer, container(config, os.environ) as client:
-        model = proposer_model(config, os.environ)
-        ready = await prepare(config, client, fresh=fresh, proposer_model=model)
-        refuse_other_job(run, ready.job, proposer)
-        ready = replace(ready, job=capped(ready.job, run, workspace.store, caps))
-        return await drive(workspace, run.id, ready, proposer, quiet=quiet)
-
-
-def refuse_other_job(run: Run, job: Job, proposer: Proposer) -> None:
-    """A record is continued by the job and the proposer that it was made by, or not at all."""
-    if proposer.identity != run.job["proposer"]:
-        raise Misconfigured(
-            "the proposer", f"{run.id} began with {run.job['proposer']}, now it would be {proposer.identity}"
-        )
-    if job.digest != run.job["digest"]:
-        raise Misconfigured(
-            "the task container",
-            f"it is not the one that {run.id} began with (its task or version differs); start a new run",
+    for job in page["items"]:
+        score = "" if job.get("best_score") is None else f"{job['best_score']:.4f}"
+        say(
+            f"{job['job_id']}  {job['created_at'][:19]}  {job['status']:<10} {score:<7} "
+            f"{one_line(job['name'], 60)}"
         )
 
 
-def new_run(run_id: str, job: Job, proposer: Proposer, *, source: Mapping[str, Any]) -> Run:
-    """The store's row of a run that begins now."""
-    created = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-    return Run(
-        run_id, job.name, created, {**job.record(), "proposer": proposer.identity, "source": dict(source)}
-    )
+@jobs.command()
+def show(job_id: JobId, backend: Backend = None, json: Json = False) -> None:
+    """How a job stands."""
+    status = _job(job_id, backend).status()
+    if json:
+        as_json(status)
+        return
+    for name, value in _told(status):
+        say(f"{name.replace('_', ' '):24} {one_line(str(value), 200)}")
+
+
+def _told(status: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    names = (
+        "job_id", "name", "status", "error", "created_at", "started_at", "finished_at", "phase", "iteration",
+        "generation", "rollouts_completed", "rollouts_total", "baseline_score", "best_train_score",
+        "best_validation_score", "total_candidates", "total_cost_usd", "total_tokens", "eta_seconds",
+    )  # fmt: skip
+    return [(name, status[name]) for name in names if status.get(name) is not None]
+
+
+@jobs.command()
+def events(
+    job_id: JobId,
+    since: Annotated[int, typer.Option(help="Only those with a larger number")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 1000,
+    backend: Backend = None,
+    json: Json = False,
+) -> None:
+    """What happened, one line each."""
+    found = _job(job_id, backend).events(since_seq=since, limit=limit)["events"]
+    if json:
+        as_json(found)
+    for event in [] if json else found:
+        say(
+            f"{event['seq']:>5} {event['created_at'][11:19]} {event['type']:<44} "
+            f"{one_line(event['message'], 100)}"
+        )
+
+
+@jobs.command()
+def candidates(
+    job_id: JobId,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    sort: Annotated[
+        str | None, typer.Option(help="rank, reward, created, generation; -reward turns it")
+    ] = None,
+    text: Annotated[bool, typer.Option("--text", help="With their whole texts")] = False,
+    backend: Backend = None,
+    json: Json = False,
+) -> None:
+    """Texts that were tried, by rank."""
+    page = _job(job_id, backend).list_candidates_typed(limit=limit, sort=sort, include="artifact_payload")
+    if json:
+        as_json([candidate.raw for candidate in page.items])
+    for candidate in [] if json else page.items:
+        reward = "" if candidate.reward is None else f"{candidate.reward:.4f}"
+        content = candidate.candidate_content or ""
+        say(f"{candidate.candidate_id}  {candidate.status or '':<10} {reward:<7} {one_line(content, 90)}")
+        if text:
+            say(content)
+            say()
+
+
+@jobs.command()
+def pause(job_id: JobId, backend: Backend = None) -> None:
+    """Bring a job to rest; `resume` goes on."""
+    say(f"{job_id} is {_job(job_id, backend).pause()['status']}")
+
+
+@jobs.command()
+def resume(job_id: JobId, backend: Backend = None) -> None:
+    """Go on with a job that rests, or failed."""
+    say(f"{job_id} is {_job(job_id, backend).resume()['status']}")
+
+
+@jobs.command()
+def cancel(job_id: JobId, backend: Backend = None) -> None:
+    """End a job for good."""
+    say(f"{job_id} is {_job(job_id, backend).cancel()['status']}")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from paretune.cli.console import as_json, say
 from paretune.cli.runs import find
-from paretune.cli.session import Workspace
 from paretune.core.errors import ParetuneError
 from paretune.engine.verify import check_record, replay_record
+from paretune.engine.workspace import Workspace
 from paretune.views.evidence import MANIFEST, check_packet
 
 

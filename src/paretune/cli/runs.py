@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from paretune.cli.console import say
-from paretune.cli.session import Workspace
 from paretune.core.errors import Misconfigured
+from paretune.engine.workspace import Workspace
 from paretune.store import Run, Store
 from paretune.store.base import StatusSet, Wish
 

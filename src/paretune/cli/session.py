@@ -1,81 +1,68 @@
-"""Driving one run from the command line: lock, signals, progress, evidence."""
+"""Driving one run from the command line: start, resume, lock, signals, progress, evidence."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Self
 
-from paretune.cli.caps import keep
 from paretune.cli.console import note
 from paretune.cli.progress import Progress
+from paretune.config import PromptLearningConfig, refuse_not_available
 from paretune.core.errors import Misconfigured
-from paretune.engine.lock import busy, exclusive, held
+from paretune.engine.caps import Caps, capped, keep
+from paretune.engine.launch import launched, new_run, refuse_other_job
 from paretune.engine.prepare import Prepared
 from paretune.engine.run import Runner
+from paretune.engine.workspace import Workspace
 from paretune.propose.base import Proposer
-from paretune.store import WORKSPACE, Store, open_store
+from paretune.store import Run, new_run_id
 from paretune.views.evidence import write_packet
 from paretune.views.run_view import RunView, read
 
-DEFAULT_STORE = Path(".paretune") / WORKSPACE
+
+def read_job(file: Path, task_url: str | None) -> PromptLearningConfig:
+    """A document that can run, with another address for its container where one is given.
+
+    Raises Misconfigured, or NotAvailable for what is not built.
+    """
+    config = PromptLearningConfig.from_path(file)
+    refuse_not_available(config)
+    return with_url(config, task_url)
 
 
-@dataclass(frozen=True, slots=True)
-class Workspace:
-    """A store and the readable folders beside it; those of a database are where the user works. As a context
-    manager it closes the store."""
+def with_url(config: PromptLearningConfig, task_url: str | None) -> PromptLearningConfig:
+    """The document with another address for its container."""
+    if not task_url:
+        return config
+    if not task_url.startswith(("http://", "https://")):
+        raise Misconfigured("--task-url", "must start with http:// or https://")
+    return config.model_copy(update={"task_app_url": task_url.rstrip("/")})
 
-    store: Store
-    folder: Path
 
-    @classmethod
-    def open(cls, address: str | None, *, new: bool = False) -> Self:
-        """The store at `address` (a file, a folder that holds one, or a database), or the one of this folder.
+async def start(config: PromptLearningConfig, workspace: Workspace, *, fresh: bool, quiet: bool) -> RunView:
+    """A new run of this document."""
+    run_id = new_run_id()
+    async with launched(config, os.environ, fresh=run_id if fresh else "") as launch:
+        source = {"kind": "document", "fresh": fresh}
+        workspace.store.create_run(new_run(run_id, launch.ready.job, launch.proposer, source=source))
+        return await drive(workspace, run_id, launch.ready, launch.proposer, quiet=quiet)
 
-        Only with `new` is a file made where there is none. Raises Misconfigured or StoreError; neither says a
-        password.
-        """
-        if address is not None and "://" in address:
-            return cls(open_store(address), DEFAULT_STORE.parent)
-        if address is not None and ":/" in address:
-            raise Misconfigured("--store", "a database's address reads postgresql://USER@HOST/NAME")
-        place = Path(address) if address else DEFAULT_STORE
-        if not new and not place.exists():
-            raise Misconfigured(
-                "--store", f"there is no store at {place} yet; start a run first: paretune demo"
-            )
-        store = open_store(place)
-        return cls(store, place if place.is_dir() else place.parent)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.store.close()
-
-    def run_folder(self, run_id: str) -> Path:
-        return self.folder / "runs" / run_id
-
-    def at_work(self, run_id: str) -> bool:
-        """True if a living process works on the run, wherever the store can tell."""
-        if held(self.run_folder(run_id)):
-            return True
-        with self.store.claim(run_id) as nobody_else:
-            return not nobody_else
-
-    @contextmanager
-    def exclusive(self, run_id: str) -> Iterator[None]:
-        """Nobody else may work on the run meanwhile. Raises Busy."""
-        with exclusive(self.run_folder(run_id), run_id), self.store.claim(run_id) as nobody_else:
-            if not nobody_else:
-                raise busy(run_id)
-            yield
+async def go_on(run: Run, workspace: Workspace, task_url: str | None, caps: Caps, *, quiet: bool) -> RunView:
+    """An earlier run, from where its record stands. Raises Misconfigured if the task is not the same, or a
+    cap below what is spent."""
+    config = with_url(PromptLearningConfig.from_mapping(run.job["document"]), task_url)
+    fresh = run.id if run.job["source"].get("fresh") else ""
+    async with launched(config, os.environ, fresh=fresh) as launch:
+        refuse_other_job(run, launch.ready.job, launch.proposer)
+        ready = replace(launch.ready, job=capped(launch.ready.job, run, workspace.store, caps))
+        return await drive(workspace, run.id, ready, launch.proposer, quiet=quiet)
 
 
 async def drive(

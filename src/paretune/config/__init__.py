@@ -1,5 +1,14 @@
 """The job document under its public names."""
 
+from paretune.config.adaptive import (
+    AdaptiveBatchLevel,
+    AdaptiveCurriculumLevel,
+    AdaptivePoolConfig,
+    GEPAAdaptiveBatchConfig,
+    resolve_adaptive_batch_config,
+    resolve_adaptive_pool_config,
+)
+from paretune.config.availability import not_available, refuse_not_available
 from paretune.config.document import (
     ContainerConfig,
     PromptLearningConfig,
@@ -11,6 +20,7 @@ from paretune.config.gepa import (
     GEPAArchiveConfig,
     GEPAConfig,
     GEPAEvaluationConfig,
+    GEPAModuleConfig,
     GEPAMutationConfig,
     GEPAPipelineConfig,
     GEPAPopulationConfig,
@@ -18,26 +28,56 @@ from paretune.config.gepa import (
     GEPARungsConfig,
     GEPATokenConfig,
 )
-from paretune.config.prompt import MessagePatternConfig, PromptLearningPolicyConfig, PromptPatternConfig
+from paretune.config.mipro import (
+    MIPROConfig,
+    MIPROMetaConfig,
+    MIPROModuleConfig,
+    MIPROSeedConfig,
+    MIPROStageConfig,
+)
+from paretune.config.policy import PromptLearningPolicyConfig
+from paretune.config.prompt import MessagePatternConfig, PromptPatternConfig
+from paretune.config.providers import InferenceMode, ProviderName
+from paretune.config.proxy import ProxyModelsConfig
 from paretune.config.seeds import SeedRange
+from paretune.config.verifier import PromptLearningJudgeConfig, PromptLearningVerifierConfig
 
 __all__ = [
+    "AdaptiveBatchLevel",
+    "AdaptiveCurriculumLevel",
+    "AdaptivePoolConfig",
     "ContainerConfig",
+    "GEPAAdaptiveBatchConfig",
     "GEPAArchiveConfig",
     "GEPAConfig",
     "GEPAEvaluationConfig",
+    "GEPAModuleConfig",
     "GEPAMutationConfig",
     "GEPAPipelineConfig",
     "GEPAPopulationConfig",
     "GEPARolloutConfig",
     "GEPARungsConfig",
     "GEPATokenConfig",
+    "InferenceMode",
+    "MIPROConfig",
+    "MIPROMetaConfig",
+    "MIPROModuleConfig",
+    "MIPROSeedConfig",
+    "MIPROStageConfig",
     "MessagePatternConfig",
     "PromptLearningConfig",
+    "PromptLearningJudgeConfig",
     "PromptLearningPolicyConfig",
+    "PromptLearningVerifierConfig",
     "PromptPatternConfig",
     "ProposerConfig",
+    "ProviderName",
+    "ProxyModelsConfig",
     "SeedRange",
     "TaskPoolsConfig",
     "TerminationConfig",
+    "not_available",
+    "refuse_not_available",
+    "resolve_adaptive_batch_config",
+    "resolve_adaptive_pool_config",
 ]

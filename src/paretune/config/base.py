@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
-from collections.abc import Mapping
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from paretune.core.errors import Misconfigured, NotAvailable
 
@@ -15,7 +16,7 @@ from paretune.core.errors import Misconfigured, NotAvailable
 class Section(BaseModel):
     """A section of the job document.
 
-    `NOT_YET` names known keys whose behaviour is not built: they are refused, never ignored.
+    `NOT_YET` names keys that clients know and whose shape nobody has written down: refused, never ignored.
     `INSTEAD` names keys of older documents and what to write now.
     """
 
@@ -27,57 +28,101 @@ class Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _leave_out_empty(cls, data: Any) -> Any:
-        """A known key without a value asks for nothing, built or not."""
+        """A known key without a value asks for nothing, unless it must be given."""
         if not isinstance(data, Mapping):
             return data
-        idle = {*cls.NOT_YET, *cls.INSTEAD}
-        return {key: value for key, value in data.items() if value is not None or key not in idle}
+        for key in cls.INSTEAD:
+            if data.get(key) is not None:
+                raise ValueError(cls.INSTEAD[key])
+        return {
+            key: value for key, value in data.items() if value is not None or not cls._may_be_left_out(key)
+        }
+
+    @classmethod
+    def _may_be_left_out(cls, key: str) -> bool:
+        field = cls.model_fields.get(key)
+        return key in cls.NOT_YET or key in cls.INSTEAD or (field is not None and not field.is_required())
 
 
 S = TypeVar("S", bound=Section)
 
-_SECRET = re.compile(r"key|url|token|secret|password")
+_SECRET = re.compile(r"key|url|backend_base|token|secret|password")
 """Fields whose values may hold a secret: an error does not repeat them."""
 
 
 def read_section(section: type[S], data: Any, path: str) -> S:
     """Validate one section. Raises Misconfigured or NotAvailable naming the dotted field."""
-    refuse_unknown(section, data, path)
+    value, found = try_section(section, data, path)
+    if value is None:
+        raise found[0]
+    return value
+
+
+def try_section(section: type[S], data: Any, path: str) -> tuple[S | None, list[Misconfigured]]:
+    """The section, or None and everything that is wrong with it."""
+    found = list(_strays(section, data, path))
     try:
-        return section.model_validate(data)
+        value = section.model_validate(_without_strays(section, data))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join([path, *(str(part) for part in first["loc"])])
-        message = first["msg"].removeprefix("Value error, ")
-        shown = "" if _SECRET.search(where) else f" (got {_shown(first.get('input'))})"
-        raise Misconfigured(where, message + shown) from error
+        known = {stray.field for stray in found}
+        for detail in error.errors():
+            where = ".".join([path, *(str(part) for part in detail["loc"])])
+            if where not in known:
+                found.append(_mistake(where, detail["msg"], detail.get("input")))
+        return None, found
+    return (None, found) if found else (value, [])
 
 
-def refuse_unknown(section: type[Section], data: Any, path: str) -> None:
-    """Walk the mapping against the section's fields, nested sections included."""
+def _mistake(where: str, message: str, value: Any) -> Misconfigured:
+    message = message.removeprefix("Value error, ")
+    return Misconfigured(where, message + ("" if _SECRET.search(where) else _shown(value)))
+
+
+def _strays(section: type[Section], data: Any, path: str) -> Iterator[Misconfigured]:
+    """Keys that do not belong, nested sections included."""
     if not isinstance(data, Mapping):
         return
     for key, value in data.items():
         where = f"{path}.{key}"
         if key in section.NOT_YET:
             if value is not None:
-                raise NotAvailable(where)
+                yield NotAvailable(where)
         elif key in section.INSTEAD:
             if value is not None:
-                raise Misconfigured(where, section.INSTEAD[key])
+                yield Misconfigured(where, section.INSTEAD[key])
         elif key not in section.model_fields:
-            raise Misconfigured(where, "unknown key" + suggestion(key, section))
+            yield Misconfigured(where, "unknown key" + suggestion(str(key), section))
         else:
-            _walk(section.model_fields[key].annotation, value, where)
+            for kind, inner, place in _nested(section, key, value, where):
+                yield from _strays(kind, inner, place)
 
 
-def _walk(annotation: Any, value: Any, where: str) -> None:
-    for kind in _sections_in(annotation):
-        if isinstance(value, Mapping):
-            refuse_unknown(kind, value, where)
-        elif isinstance(value, list):
+def _without_strays(section: type[Section], data: Any) -> Any:
+    """The data as far as its keys are known, so that their values are looked at all the same."""
+    if not isinstance(data, Mapping):
+        return data
+    kept: dict[Any, Any] = {}
+    for key, value in data.items():
+        if key in section.model_fields:
+            kinds = _sections_in(section.model_fields[key].annotation)
+            kept[key] = value
+            for kind in kinds[:1]:
+                if isinstance(value, list):
+                    kept[key] = [_without_strays(kind, item) for item in value]
+                else:
+                    kept[key] = _without_strays(kind, value)
+    return kept
+
+
+def _nested(
+    section: type[Section], key: str, value: Any, where: str
+) -> Iterator[tuple[type[Section], Any, str]]:
+    for kind in _sections_in(section.model_fields[key].annotation):
+        if isinstance(value, list):
             for index, item in enumerate(value):
-                refuse_unknown(kind, item, f"{where}.{index}")
+                yield kind, item, f"{where}.{index}"
+        else:
+            yield kind, value, where
 
 
 def _sections_in(annotation: Any) -> list[type[Section]]:
@@ -95,5 +140,27 @@ def suggestion(key: str, section: type[Section]) -> str:
 
 
 def _shown(value: Any) -> str:
+    """What was given, as the end of a sentence; nothing of a table, which may hold anything."""
+    parts = value if isinstance(value, list) else [value]
+    if not all(isinstance(part, str | int | float | None) for part in parts):
+        return ""
     text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return f" (got {text if len(text) <= 80 else text[:77] + '...'})"
+
+
+def _can_be_sent(value: dict[str, Any] | None) -> dict[str, Any] | None:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"holds what JSON cannot say: {error}") from None
+    return value
+
+
+Table = Annotated[dict[str, Any], AfterValidator(_can_be_sent)]
+"""Settings whose names are not ours to know; handed on as JSON."""
+
+MOST = 10**15
+"""Larger numbers are slips, and fit neither a database nor a float exactly."""
+
+Count = Annotated[int, Field(gt=0, le=MOST)]
+Natural = Annotated[int, Field(ge=0, le=MOST)]

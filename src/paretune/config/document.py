@@ -7,15 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from paretune.config.base import Section, read_section
+from paretune.config.base import Count, Section, Table, read_section
+from paretune.config.dialects import ROOT, section_of
 from paretune.config.gepa import GEPAConfig
-from paretune.config.prompt import PromptLearningPolicyConfig, PromptPatternConfig
+from paretune.config.mipro import POOLS, MIPROConfig
+from paretune.config.policy import PromptLearningPolicyConfig
+from paretune.config.prompt import PromptPatternConfig
+from paretune.config.providers import OwnKeys
+from paretune.config.proxy import ProxyModelsConfig
+from paretune.config.verifier import Judge, Verifier
 from paretune.core.errors import Misconfigured
-
-CLIENT_KEYS = frozenset({"display", "results_folder", "env_file_path"})
-"""Top-level keys that clients put beside the job; not part of it."""
 
 
 class TerminationConfig(Section):
@@ -24,20 +27,19 @@ class TerminationConfig(Section):
     `allow_unpriced` names whose calls a money cap may let through though nobody knows their price.
     """
 
-    NOT_YET: ClassVar[frozenset[str]] = frozenset(
-        {"max_trials_without_improvement", "pessimism_enabled", "max_category_costs_usd"}
-    )
-
-    max_rollouts: int | None = Field(None, gt=0)
-    max_trials: int | None = Field(None, gt=0)
+    max_rollouts: Count | None = None
+    max_trials: Count | None = None
     max_cost_usd: float | None = Field(None, ge=0)
-    max_total_tokens: int | None = Field(None, gt=0)
-    max_policy_tokens: int | None = Field(None, gt=0)
-    max_proposer_tokens: int | None = Field(None, gt=0)
+    max_total_tokens: Count | None = None
+    max_policy_tokens: Count | None = None
+    max_proposer_tokens: Count | None = None
     max_seconds: float | None = Field(None, gt=0)
     max_time_seconds: float | None = Field(None, gt=0)
     target_reward: float | None = None
     allow_unpriced: list[Literal["policy", "proposer"]] = Field(default_factory=list)
+    max_trials_without_improvement: Count | None = None
+    pessimism_enabled: bool = False
+    max_category_costs_usd: dict[str, float] | None = None
 
 
 class ProposerConfig(Section):
@@ -63,7 +65,7 @@ class ContainerConfig(Section):
     """
 
     timeout_seconds: float = Field(120.0, gt=0)
-    attempts: int = Field(4, gt=0)
+    attempts: Count = 4
     breaker_seconds: float = Field(60.0, gt=0)
     rollout_failure_rate_tolerance: float = Field(0.25, ge=0, le=1)
     rollout_estimated_cost_usd: float | None = Field(None, ge=0)
@@ -83,19 +85,39 @@ class TaskPoolsConfig(Section):
 
 
 class PromptLearningConfig(Section):
-    """A job: the task container, the prompt to begin with, the model under it, and the algorithm."""
+    """A job: the task container, the prompt to begin with, the model under it, and the algorithm.
 
-    NOT_YET: ClassVar[frozenset[str]] = frozenset({"mipro", "judge", "verifier", "proxy_models", "free_tier"})
+    What this version cannot do yet is read and checked all the same; `not_available` names it.
+    """
+
+    NOT_YET: ClassVar[frozenset[str]] = frozenset(
+        {
+            "artifact",
+            "artifact_kind",
+            "default_artifact_kind",
+            "artifact_schema",
+            "artifact_bounds",
+            "task_data",
+        }
+    )
     INSTEAD: ClassVar[dict[str, str]] = {"pipeline": "use [prompt_learning.gepa.pipeline]"}
 
-    algorithm: Literal["gepa"]
+    algorithm: Literal["gepa", "mipro"]
     task_app_url: str
     task_app_api_key: str | None = None
     task_app_id: str | None = None
+    optimization_mode: Literal["prompt", "context", "optimize_anything"] = "prompt"
     initial_prompt: PromptPatternConfig | None = None
+    auto_discover_patterns: bool = False
     policy: PromptLearningPolicyConfig | None = None
     gepa: GEPAConfig = GEPAConfig()
-    env_config: dict[str, Any] | None = None
+    mipro: MIPROConfig | None = None
+    judge: Judge = None
+    verifier: Verifier = None
+    proxy_models: ProxyModelsConfig | None = None
+    env_config: Table | None = None
+    free_tier: bool = False
+    use_byok: OwnKeys = None
     termination_config: TerminationConfig = TerminationConfig()
     proposer: ProposerConfig = ProposerConfig()
     container: ContainerConfig = ContainerConfig()
@@ -113,35 +135,61 @@ class PromptLearningConfig(Section):
     @field_validator("algorithm", mode="before")
     @classmethod
     def _is_known(cls, value: Any) -> Any:
-        if value in ("mipro", "gepa+mipro"):
+        if value == "gepa+mipro":
             raise ValueError(f"not available yet: algorithm {value!r}")
+        return value
+
+    @field_validator("initial_prompt")
+    @classmethod
+    def _has_messages(cls, value: PromptPatternConfig | None) -> PromptPatternConfig | None:
+        if value is not None and not value.messages:
+            raise ValueError("messages must hold at least one message")
+        return value
+
+    @field_validator("mipro")
+    @classmethod
+    def _has_seeds(cls, value: MIPROConfig | None, info: ValidationInfo) -> MIPROConfig | None:
+        if value is not None and info.data.get("algorithm") == "mipro":
+            pools = value.pools()
+            for name in ("bootstrap", "online"):
+                if not getattr(pools, name):
+                    raise ValueError(f"{POOLS[name]} is missing: MIPRO draws from it")
+        return value
+
+    @field_validator("free_tier")
+    @classmethod
+    def _is_cheap_enough(cls, value: bool, info: ValidationInfo) -> bool:
+        for algorithm in ("gepa", "mipro"):
+            section = info.data.get(algorithm)
+            if value and section is not None and section.proposer_effort == "HIGH":
+                raise ValueError(
+                    f"the free tier has proposer_effort LOW_CONTEXT, LOW or MEDIUM, not {algorithm}'s HIGH"
+                )
         return value
 
     @classmethod
     def from_mapping(cls, data: Mapping[str, Any]) -> PromptLearningConfig:
         """From `{"prompt_learning": {...}}` or the inner mapping. Raises Misconfigured or NotAvailable."""
-        if "prompt_learning" in data:
-            beside = [key for key in data if key not in CLIENT_KEYS | {"prompt_learning"}]
-            if beside:
-                raise Misconfigured(beside[0], "unknown section beside [prompt_learning]")
-            inner = data["prompt_learning"]
-        else:
-            inner = {key: value for key, value in data.items() if key not in CLIENT_KEYS}
-        if not isinstance(inner, Mapping) or not inner:
-            raise Misconfigured("prompt_learning", "the document has no [prompt_learning] section")
-        return read_section(cls, dict(inner), "prompt_learning")
+        return read_section(cls, section_of(data), ROOT)
 
     @classmethod
     def from_path(cls, path: Path) -> PromptLearningConfig:
         """From a TOML file. Raises Misconfigured if it cannot be read or parsed."""
-        try:
-            data = tomllib.loads(Path(path).read_text("utf-8"))
-        except FileNotFoundError as error:
-            raise Misconfigured(str(path), "no such file") from error
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise Misconfigured(str(path), f"cannot be read as TOML: {error}") from error
-        return cls.from_mapping(data)
+        return cls.from_mapping(read_toml(path))
 
     def to_dict(self) -> dict[str, Any]:
-        """`{"prompt_learning": {...}}`, with what was left out filled in and without empty fields."""
-        return {"prompt_learning": self.model_dump(mode="json", exclude_none=True)}
+        """`{"prompt_learning": {...}}` as it was written; what was left out stays out.
+
+        Reading it gives an equal document that does the same: some keys mean more when they are given.
+        """
+        return {ROOT: self.model_dump(mode="json", exclude_unset=True)}
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file as a mapping. Raises Misconfigured if it cannot be read or parsed."""
+    try:
+        return tomllib.loads(Path(path).read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise Misconfigured(str(path), "no such file") from error
+    except (OSError, ValueError) as error:
+        raise Misconfigured(str(path), f"cannot be read as TOML: {error}") from error

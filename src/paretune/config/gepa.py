@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_serializer, field_validator, model_validator
 
-from paretune.config.base import Section
+from paretune.config import adaptive
+from paretune.config.adaptive import AdaptivePoolConfig, GEPAAdaptiveBatchConfig
+from paretune.config.base import Count, Natural, Section, Table, read_section
+from paretune.config.dialects import gepa_section
+from paretune.config.efforts import Effort, OutputTokens, refuse_rapid
+from paretune.config.policy import ModulePolicy
+from paretune.config.providers import OwnKeys
+from paretune.config.proxy import ProxyModelsConfig
 from paretune.config.seeds import Seeds
+from paretune.config.verifier import Judge, Verifier
 
 
 class GEPARolloutConfig(Section):
     """`budget` caps the run's distinct rollouts, all splits together. A minibatch has 4 examples in lanes
     (`pipeline.mode = "async"`) if `minibatch_size` is not given, and fewer where the budget is small."""
 
-    budget: int | None = Field(None, gt=0)
-    max_concurrent: int = Field(20, gt=0)
-    minibatch_size: int = Field(8, gt=0)
+    budget: Count | None = None
+    max_concurrent: Count = 20
+    minibatch_size: Count = 8
 
 
 class GEPAEvaluationConfig(Section):
@@ -25,45 +34,44 @@ class GEPAEvaluationConfig(Section):
     `noise_replicates` = 1 rolls the seed prompt out a second time on the test split, for the noise floor.
     """
 
-    NOT_YET: ClassVar[frozenset[str]] = frozenset({"validation_pool"})
-
     seeds: Seeds | None = None
     train_seeds: Seeds | None = None
     validation_seeds: Seeds | None = None
     val_seeds: Seeds | None = None
     test_pool: Seeds | None = None
-    validation_top_k: int | None = Field(None, gt=0)
+    validation_pool: str | None = None
+    validation_top_k: Count | None = None
     noise_replicates: int = Field(0, ge=0, le=1)
 
 
 class GEPAMutationConfig(Section):
     """`rate`: the chance that each further component is edited in the same proposal."""
 
-    NOT_YET: ClassVar[frozenset[str]] = frozenset({"prompt"})
     INSTEAD: ClassVar[dict[str, str]] = dict.fromkeys(
         ("llm_model", "llm_provider", "llm_inference_url"),
         "deprecated; the proposer's model follows from gepa.proposer_effort or [prompt_learning.proposer]",
     )
 
     rate: float = Field(0.3, ge=0, le=1)
+    prompt: str | None = None
 
 
 class GEPAPopulationConfig(Section):
     """Generations and how parents are chosen."""
 
-    initial_size: int = Field(20, gt=0)
-    num_generations: int = Field(10, gt=0)
-    children_per_generation: int = Field(5, gt=0)
+    initial_size: Count = 20
+    num_generations: Count = 10
+    children_per_generation: Count = 5
     crossover_rate: float = Field(0.5, ge=0, le=1)
     selection_pressure: float = Field(1.0, ge=0)
-    patience_generations: int = Field(3, ge=0)
+    patience_generations: Natural = 3
 
 
 class GEPAArchiveConfig(Section):
     """The archive of possible parents, and how training seeds are dealt into pareto and feedback."""
 
-    size: int = Field(64, gt=0)
-    pareto_set_size: int | None = Field(None, gt=0)
+    size: Count = 64
+    pareto_set_size: Count | None = None
     pareto_eps: float = Field(1e-6, gt=0, lt=1)
     feedback_fraction: float = Field(0.5, ge=0, le=1)
 
@@ -85,12 +93,12 @@ class GEPAPipelineConfig(Section):
     mode: Literal["sync", "async"] = "async"
     lanes: int | None = Field(None, gt=0, le=64)
     staleness_policy: Literal["accept", "drop_older_than", "repair"] = "repair"
-    drop_older_than: int = Field(4, ge=0)
-    guards: int = Field(0, ge=0)
-    validate_every: int = Field(4, gt=0)
+    drop_older_than: Natural = 4
+    guards: Natural = 0
+    validate_every: Count = 4
     validation_share: float = Field(0.2, gt=0, le=1)
-    panel: int = Field(56, ge=0)
-    plateau_after: int = Field(3, gt=0)
+    panel: Natural = 56
+    plateau_after: Count = 3
     replicates: int = Field(1, ge=0, le=1)
     ablation: bool = True
 
@@ -104,7 +112,7 @@ class GEPARungsConfig(Section):
     the pareto examples), or none, will be its own.
     """
 
-    first: int = Field(16, ge=0)
+    first: Natural = 16
     level: float = Field(0.2, gt=0, le=0.5)
     cells: float = Field(0.03, ge=0, le=1)
 
@@ -112,10 +120,27 @@ class GEPARungsConfig(Section):
 class GEPATokenConfig(Section):
     """Length of a candidate and money."""
 
-    max_limit: int | None = Field(None, gt=0)
+    max_limit: Count | None = None
     counting_model: str = "gpt-4"
     enforce_pattern_limit: bool = True
     max_spend_usd: float | None = Field(None, ge=0)
+
+
+class GEPAModuleConfig(Section):
+    """A stage of a pipeline, with a policy of its own; only its instructions are evolved."""
+
+    module_id: str
+    max_instruction_slots: Count = 3
+    allowed_tools: list[str] | None = None
+    max_tokens: Count | None = None
+    policy: ModulePolicy
+
+    @field_validator("module_id")
+    @classmethod
+    def _is_a_name(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("module_id cannot be empty")
+        return value.strip()
 
 
 FLAT: dict[str, str] = {
@@ -157,6 +182,8 @@ def _instead(name: str, dotted: str) -> str:
     )
 
 
+_MODEL_KEYS = ("meta_model", "meta_provider", "inference_url")
+
 CLASSIC_SETS = ("population", "mutation", "rungs", "frontier_type", "acceptance_criterion", "perfect_reward")
 
 
@@ -165,22 +192,21 @@ class GEPAConfig(Section):
 
     NOT_YET: ClassVar[frozenset[str]] = frozenset(
         {
-            "modules",
-            "judge",
-            "verifier",
-            "proxy_models",
-            "adaptive_pool",
-            "adaptive_batch",
-            "spec_path",
-            "spec_max_tokens",
-            "spec_include_examples",
-            "spec_priority_threshold",
-            "proposed_prompt_max_tokens",
-            "prompt_budget",
+            "actionable_upfront_context",
+            "context_override",
+            "job_checkpoint",
+            "policy_config",
+            "proposal_pipeline",
+            "proposer",
+            "proposer_backend",
+            "proposer_mode",
+            "rollout_checkpoint",
+            "rollout_checkpoint_refs",
+            "rollout_checkpoints",
+            "task_context",
+            "termination_conditions",
             "unified_optimization",
-            "auto_discover_patterns",
-            "use_byok",
-            "initial_candidate",
+            *(f"{kind}_{key}" for kind in ("dspy", "synth", "gepa_ai") for key in _MODEL_KEYS),
         }
     )
     INSTEAD: ClassVar[dict[str, str]] = {name: _instead(name, dotted) for name, dotted in FLAT.items()}
@@ -203,13 +229,17 @@ class GEPAConfig(Section):
         return self
 
     env_name: str = "banking77"
-    env_config: dict[str, Any] | None = None
+    env_config: Table | None = None
     rng_seed: int | None = None
     preset: Literal["default", "classic"] = "default"
     proposer_type: Literal["dspy", "synth", "gepa-ai", "spec", "operators", "agent"] = "dspy"
-    proposer_effort: Literal["LOW_CONTEXT", "LOW", "MEDIUM", "HIGH"] = "LOW"
-    proposer_output_tokens: Literal["RAPID", "FAST", "SLOW"] = "FAST"
+    proposer_effort: Effort = "LOW"
+    proposer_output_tokens: OutputTokens = "FAST"
     metaprompt: str | None = None
+    spec_path: str | None = None
+    spec_max_tokens: Count = 5000
+    spec_include_examples: bool = True
+    spec_priority_threshold: Natural | None = None
     frontier_type: Literal["instance", "objective", "hybrid", "cartesian"] = "instance"
     acceptance_criterion: Literal["strict_improvement", "improvement_or_equal"] = "strict_improvement"
     perfect_reward: float = 1.0
@@ -221,3 +251,41 @@ class GEPAConfig(Section):
     token: GEPATokenConfig = GEPATokenConfig()
     pipeline: GEPAPipelineConfig = GEPAPipelineConfig()
     rungs: GEPARungsConfig = GEPARungsConfig()
+    modules: list[GEPAModuleConfig] | None = None
+    judge: Judge = None
+    verifier: Verifier = None
+    proxy_models: ProxyModelsConfig | None = None
+    adaptive_pool: AdaptivePoolConfig | None = None
+    adaptive_batch: GEPAAdaptiveBatchConfig | None = None
+    use_byok: OwnKeys = None
+
+    @classmethod
+    def from_mapping(cls, data: Mapping[str, Any]) -> GEPAConfig:
+        """From the section's mapping. Raises Misconfigured or NotAvailable naming the dotted field."""
+        return read_section(cls, gepa_section(data), "gepa")
+
+    @field_validator("adaptive_pool", mode="before")
+    @classmethod
+    def _pool_of_its_level(cls, value: Any, info: ValidationInfo) -> Any:
+        evaluation = info.data.get("evaluation")
+        seeds = (evaluation.train_seeds or evaluation.seeds) if evaluation else None
+        return adaptive.read_pool(value, len(seeds) if seeds else None)
+
+    @field_validator("adaptive_batch", mode="before")
+    @classmethod
+    def _batch_of_its_level(cls, value: Any) -> Any:
+        return adaptive.read_batch(value)
+
+    @field_serializer("adaptive_pool", "adaptive_batch")
+    def _as_written(self, value: AdaptivePoolConfig | GEPAAdaptiveBatchConfig | None) -> Any:
+        return adaptive.written(value)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> GEPAConfig:
+        refuse_rapid(self.proposer_effort, self.proposer_output_tokens)
+        if self.proposer_type == "spec" and not self.spec_path:
+            raise ValueError("proposer_type 'spec' needs spec_path")
+        names = [module.module_id for module in self.modules or []]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"modules: module_id {twice[0]!r} is used twice")
+        return self

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from paretune.config.base import Section, suggestion
+
+MOST_SEEDS = 100_000
+"""In one range: a few characters must not fill the memory."""
 
 
 class SeedRange(Section):
@@ -17,12 +20,21 @@ class SeedRange(Section):
     end: int
     step: int = 1
 
+    @model_validator(mode="after")
+    def _is_a_range(self) -> SeedRange:
+        if self.step == 0:
+            raise ValueError("the step of a range must not be zero")
+        if abs(self.end - self.start) // abs(self.step) > MOST_SEEDS:
+            raise ValueError(f"a range holds at most {MOST_SEEDS} seeds")
+        return self
+
     def to_list(self) -> list[int]:
         """The integers of the range."""
         return list(range(self.start, self.end, self.step))
 
 
-def _parse(value: Any) -> Any:
+def parse_seeds(value: Any) -> Any:
+    """A range as the list it stands for. Raises ValueError for what is neither."""
     if isinstance(value, SeedRange):
         return value.to_list()
     if isinstance(value, dict):
@@ -43,5 +55,5 @@ def _each_once(seeds: list[int]) -> list[int]:
     return seeds
 
 
-Seeds = Annotated[list[int], BeforeValidator(_parse), AfterValidator(_each_once)]
+Seeds = Annotated[list[int], BeforeValidator(parse_seeds), AfterValidator(_each_once)]
 """A list of different integers, written out or as a range."""

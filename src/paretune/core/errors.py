@@ -9,8 +9,9 @@ class ParetuneError(Exception):
     """Root of everything this package raises on purpose. Arguments are kept, so errors can be pickled."""
 
 
-class Misconfigured(ParetuneError):
-    """The user can mend it: names the field and the fix. CLI exit code 2, HTTP 4xx."""
+class Misconfigured(ParetuneError, ValueError):
+    """The user can mend it: names the field and the fix. CLI exit code 2, HTTP 4xx. Also a `ValueError`,
+    the documents' word for a wrong configuration."""
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(field, problem)

@@ -10,7 +10,7 @@ from typing import Any
 
 from paretune.algorithms.settings import GepaSettings, Pipeline, Rungs, Staleness
 from paretune.algorithms.stops import kept_rollouts
-from paretune.config import GEPAConfig, PromptLearningConfig
+from paretune.config import GEPAConfig, PromptLearningConfig, refuse_not_available
 from paretune.config.environment import reference, refuse_references
 from paretune.config.gepa import GEPAPipelineConfig
 from paretune.container.client import ContainerClient
@@ -25,6 +25,7 @@ from paretune.core.gate import Acceptance
 from paretune.core.retry import RetryPolicy
 from paretune.core.rollout import Identity, Usage
 from paretune.core.sampling import deal
+from paretune.engine.handed_on import env_config, env_name, policy_model, public_policy
 from paretune.engine.job import Job, Prices
 from paretune.evaluate.evaluator import QueueSettings
 from paretune.evaluate.executors import ContainerExecutor
@@ -66,9 +67,11 @@ async def prepare(
     """Ask the container what it is, resolve the document against it.
 
     `fresh`, when given, keeps the run from using results of other runs. `proposer_model` is the model
-    that proposals are really asked of, for their price. Raises Misconfigured when
-    document and container do not fit together, RunFailed when the container does not answer.
+    that proposals are really asked of, for their price. Raises NotAvailable for what is not built,
+    Misconfigured when document and container do not fit together, RunFailed when the container does not
+    answer.
     """
+    refuse_not_available(config)
     try:
         info = await client.info()
         program = await client.program()
@@ -80,6 +83,7 @@ async def prepare(
     refuse_credentials("policy", policy)
     refuse_credentials("env_config", env_config(config))
     refuse_references("env_config", env_config(config))
+    refuse_references("policy.config", config.policy.config if config.policy else {})
     identity = Identity(
         task=config.task_app_id or info.task_id or config.task_app_url,
         evaluator=info.version + fresh,
@@ -106,7 +110,7 @@ async def prepare(
         env_name=env_name(config),
         env_config=env_config(config),
         as_candidate=_is_the_programs(seed, program),
-        price=partial(cost, config.policy.model) if config.policy else (lambda usage: None),
+        price=partial(cost, policy_model(config)),
     )
     return Prepared(job, executor)
 
@@ -119,26 +123,12 @@ def _is_the_programs(seed: Candidate, program: Mapping[str, Any] | None) -> bool
 
 def public_document(config: PromptLearningConfig) -> dict[str, Any]:
     """The document as it may be stored: what was written in it, keys by reference only."""
-    inner = config.model_dump(mode="json", exclude_unset=True)
-    document = {"prompt_learning": inner}
-    if "task_app_api_key" in inner:
-        inner["task_app_api_key"] = reference(config.task_app_api_key)
+    document = config.to_dict()
+    inner = document["prompt_learning"]
+    for section in (inner, inner.get("mipro") or {}):
+        if "task_app_api_key" in section:
+            section["task_app_api_key"] = reference(section["task_app_api_key"])
     return document
-
-
-def public_policy(config: PromptLearningConfig) -> dict[str, JsonValue]:
-    """The policy settings that travel with each rollout."""
-    return config.policy.model_dump(mode="json", exclude_none=True) if config.policy else {}
-
-
-def env_config(config: PromptLearningConfig) -> dict[str, JsonValue]:
-    """Settings for the task itself, handed through."""
-    return {**(config.env_config or {}), **(config.gepa.env_config or {})}
-
-
-def env_name(config: PromptLearningConfig) -> str:
-    """The environment's name if the document gives one; the documented default names nobody's task."""
-    return config.gepa.env_name if "env_name" in config.gepa.model_fields_set else ""
 
 
 def messages_of(config: PromptLearningConfig) -> tuple[Message, ...]:
@@ -277,7 +267,7 @@ def prices_of(config: PromptLearningConfig, proposer_model: str) -> Prices:
     rollout, policy, tokens = config.container.rollout_estimated_cost_usd, config.policy, None
     if rollout is None and policy:
         usage = Usage(ASSUMED_PROMPT_TOKENS, policy.max_completion_tokens)
-        rollout = cost(policy.model, usage)
+        rollout = cost(policy_model(config), usage)
     if policy and "max_completion_tokens" in policy.model_fields_set:
         tokens = ASSUMED_PROMPT_TOKENS + policy.max_completion_tokens
     roles = {"policy": "rollout", "proposer": "proposal"}

@@ -88,6 +88,10 @@ class Evaluator:
         """How the queue stands, for people."""
         return self._queue.state
 
+    def allow(self, most: int) -> None:
+        """So many calls may be out at most from now on, but never more than the job's own number."""
+        self._queue.allow(max(1, min(most, self.concurrency)))
+
     def keys(self, requests: Sequence[RolloutRequest]) -> list[str]:
         """The fact keys of these requests, for asking the ledger what they would cost."""
         return [request.key(self._identity).id for request in requests]

@@ -52,6 +52,11 @@ class Concurrency:
     def __post_init__(self) -> None:
         self.now = self.most
 
+    def allow(self, most: int) -> None:
+        """From now on so many at most: others want their share."""
+        self.now = most if self.now == self.most else min(self.now, most)
+        self.most = most
+
     def succeeded(self, seconds: float) -> None:
         """An answer came after so many seconds."""
         self._seconds = seconds

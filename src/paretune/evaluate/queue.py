@@ -144,6 +144,12 @@ class RolloutQueue:
             probe_in=max(0.0, circuit.next_probe - now) if is_open else 0.0,
         )
 
+    def allow(self, most: int) -> None:
+        """From now on so many may be inside at most; those that are stay."""
+        self._limit.allow(most)
+        if not self._closed:
+            self.serve()
+
     def ticket(self, priority: Priority) -> Ticket:
         """A place behind everybody of this priority who has one already."""
         return Ticket(next(self._numbers), priority)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
+from paretune.config.providers import PROVIDERS, Endpoint, ProviderName
 from paretune.core.errors import Misconfigured
 
 
@@ -15,23 +16,21 @@ class Effort:
     """A row: where the model is, and its limits in tokens.
 
     `context` is what prompt and answer may take together, `longest_answer` what the model can write at
-    once. `key` names the environment variable with this endpoint's key.
+    once.
     """
 
-    base_url: str
+    endpoint: Endpoint
     model: str
     context: int
     longest_answer: int
-    key: str = "OPENAI_API_KEY"
 
 
-_OPENAI = "https://api.openai.com/v1"
-_GROQ = "https://api.groq.com/openai/v1"
+_OPENAI, _GROQ = PROVIDERS[ProviderName.openai], PROVIDERS[ProviderName.groq]
 
 EFFORTS: Mapping[str, Effort] = MappingProxyType(
     {
         # A quarter of the model's window: little context on purpose, as the name says.
-        "LOW_CONTEXT": Effort(_GROQ, "openai/gpt-oss-120b", 32_768, 32_768, "GROQ_API_KEY"),
+        "LOW_CONTEXT": Effort(_GROQ, "openai/gpt-oss-120b", 32_768, 32_768),
         "LOW": Effort(_OPENAI, "gpt-4o-mini", 128_000, 16_384),
         "MEDIUM": Effort(_OPENAI, "gpt-4o", 128_000, 16_384),
         "HIGH": Effort(_OPENAI, "gpt-5", 400_000, 128_000),
@@ -43,7 +42,7 @@ OUTPUT_TOKENS: Mapping[str, int] = MappingProxyType({"RAPID": 3_000, "FAST": 10_
 """`proposer_output_tokens` to the most tokens of an answer."""
 
 _EFFORT, _OUTPUT = "gepa.proposer_effort", "gepa.proposer_output_tokens"
-_OWN_KEYS = MappingProxyType({"api.openai.com": "OPENAI_API_KEY", "api.groq.com": "GROQ_API_KEY"})
+_OWN_KEYS = {urlsplit(endpoint.base_url).hostname: endpoint.key for endpoint in PROVIDERS.values()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ def resolve(
     """
     row, tokens = _row(effort, output_tokens)
     address = file.base_url or _address(environment)
-    base_url = address or row.base_url
+    base_url = address or row.endpoint.base_url
     model = file.model or environment.get("PARETUNE_PROPOSER_MODEL") or row.model
     if model == row.model:
         tokens = min(tokens, row.longest_answer)

@@ -1,4 +1,5 @@
-"""The store: runs with their facts, decisions and attempts, in memory, in a file or in PostgreSQL."""
+"""The store: runs with their facts, decisions and attempts, in memory, in a file or in PostgreSQL; and a
+server's jobs beside them."""
 
 from __future__ import annotations
 
@@ -26,9 +27,24 @@ from paretune.store.base import (
 )
 from paretune.store.chain import chain
 from paretune.store.files import WORKSPACE, export_run, import_run
+from paretune.store.jobs import (
+    JobEvent,
+    JobFilter,
+    Jobs,
+    JobState,
+    Scope,
+    StoredJob,
+    StoredKey,
+    StoredSystem,
+    UnknownJob,
+    UnknownKey,
+    UnknownSystem,
+    new_job_id,
+)
 from paretune.store.memory import MemoryStore
 from paretune.store.rows import as_stored
 from paretune.store.sql import SqlStore
+from paretune.store.sql_jobs import SqlJobs
 
 __all__ = [
     "WORKSPACE",
@@ -38,23 +54,37 @@ __all__ = [
     "Draw",
     "Fact",
     "FactKind",
+    "JobEvent",
+    "JobFilter",
+    "JobState",
+    "Jobs",
     "MemoryStore",
     "Role",
     "Run",
     "RunStatus",
+    "Scope",
+    "SqlJobs",
     "SqlStore",
     "StatusSet",
     "Store",
     "StoreError",
     "StoredDecision",
+    "StoredJob",
+    "StoredKey",
+    "StoredSystem",
+    "UnknownJob",
+    "UnknownKey",
     "UnknownRun",
+    "UnknownSystem",
     "Wish",
     "Write",
     "as_stored",
     "chain",
     "export_run",
     "import_run",
+    "new_job_id",
     "new_run_id",
+    "open_jobs",
     "open_store",
 ]
 
@@ -65,18 +95,30 @@ def open_store(place: Path | str | None = None) -> Store:
 
     Raises StoreError.
     """
-    if place is None:
-        return SqlStore(Path(".paretune") / WORKSPACE)
+    return MemoryStore() if str(place) == ":memory:" else SqlStore(_found(place))
+
+
+def open_jobs(place: Path | str | None = None) -> Jobs:
+    """The jobs of the store at `place`, as `open_store` finds it; not in memory, since workers share them.
+
+    Raises StoreError.
+    """
     if str(place) == ":memory:":
-        return MemoryStore()
+        raise StoreError("jobs are not kept in memory; name a file or a PostgreSQL URL")
+    return SqlJobs(_found(place))
+
+
+def _found(place: Path | str | None) -> Path | str:
+    if place is None:
+        return Path(".paretune") / WORKSPACE
     if isinstance(place, str) and "://" in place:
-        return SqlStore(place)
+        return place
     path = Path(place)
     if not path.is_dir():
-        return SqlStore(path)
+        return path
     if not (path / WORKSPACE).is_file():
         raise StoreError(f"{path}: a folder without a {WORKSPACE}; name a file or the folder of an export")
-    return SqlStore(path / WORKSPACE)
+    return path / WORKSPACE
 
 
 def new_run_id() -> str:

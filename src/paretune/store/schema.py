@@ -5,11 +5,14 @@ JSON is kept as text: it comes back exactly as it was written, and SQL never loo
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sqlalchemy import (
     BigInteger,
     Column,
     Double,
     ForeignKey,
+    Index,
     Integer,
     MetaData,
     String,
@@ -97,3 +100,105 @@ attempts = Table(
     Column("ended_at", String),
     UniqueConstraint("run_id", "id"),
 )
+
+JOBS_VERSION = 1
+
+job_metadata = MetaData()
+
+job_meta = Table(
+    "job_meta",
+    job_metadata,
+    Column("schema_version", Integer, primary_key=True, autoincrement=False),
+)
+
+# The columns from `kind` on repeat what `given` says, for those who look for it.
+jobs = Table(
+    "jobs",
+    job_metadata,
+    Column("id", String, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("created_at", String, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("given", Text, nullable=False),
+    Column("run_id", String, nullable=False),
+    Column("algorithm", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("wish", String, nullable=False),
+    Column("started_at", String, nullable=False),
+    Column("ended_at", String, nullable=False),
+    Column("updated_at", String, nullable=False),
+    Column("parent", String, nullable=False),
+    Column("standing", Text, nullable=False),
+    Column("told", Integer, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("system_id", String, nullable=False),
+    Column("system_name", String, nullable=False),
+    Index("jobs_by_age", "created_at", "id"),
+    Index("jobs_by_state", "state", "created_at", "id"),
+)
+
+job_events = Table(
+    "job_events",
+    job_metadata,
+    Column("job_id", ForeignKey("jobs.id"), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at", String, nullable=False),
+    Column("type", String, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("level", String, nullable=False),
+)
+
+systems = Table(
+    "systems",
+    job_metadata,
+    Column("id", String, primary_key=True),
+    Column("name", Text, nullable=False, index=True),
+    Column("technique", Text, nullable=False),
+    Column("metadata", Text, nullable=False),
+    Column("created_at", String, nullable=False),
+)
+
+# `owner` is a job, or empty for what belongs to all of them.
+job_secrets = Table(
+    "job_secrets",
+    job_metadata,
+    Column("owner", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("sealed", Text, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    job_metadata,
+    Column("id", String, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("digest", String, nullable=False, unique=True),
+    Column("scope", String, nullable=False),
+    Column("created_at", String, nullable=False),
+    Column("revoked_at", String, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """Tables that are made together. `meta` is the one that says which version they are of."""
+
+    tables: MetaData
+    meta: Table
+    version: int
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(self.tables.tables)
+
+
+RUN_SCHEMA = Schema(metadata, meta, SCHEMA_VERSION)
+JOB_SCHEMA = Schema(job_metadata, job_meta, JOBS_VERSION)
+
+
+def may_be_made(schema: Schema, there: set[str]) -> bool:
+    """True where nothing is, or what another schema of this program has and nothing of this one's."""
+    ours = any(other.names <= there for other in (RUN_SCHEMA, JOB_SCHEMA))
+    return there.isdisjoint(schema.names) and (ours or not there)

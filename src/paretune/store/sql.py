@@ -5,11 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields
-from pathlib import Path
-from threading import Lock
-
-from sqlalchemy import inspect
-from sqlalchemy.schema import CreateTable
 
 from paretune.core.canonical import JsonValue
 from paretune.store.base import (
@@ -23,7 +18,7 @@ from paretune.store.base import (
     Wish,
     Write,
 )
-from paretune.store.databases import Session, open_database, told
+from paretune.store.databases import Session, told
 from paretune.store.rows import (
     Group,
     Row,
@@ -37,7 +32,8 @@ from paretune.store.rows import (
     run_from_row,
     run_row,
 )
-from paretune.store.schema import SCHEMA_VERSION, metadata
+from paretune.store.schema import RUN_SCHEMA
+from paretune.store.tables import OR_LEAVE, Tables, insert, marks
 
 RUN, FACT, DECISION = (tuple(f.name for f in fields(kind)) for kind in (Run, Fact, StoredDecision))
 BEGUN = AttemptBegun._fields
@@ -53,20 +49,11 @@ ENDED = (
 )
 
 
-def _insert(table: str, *columns: str) -> str:
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({_marks(columns)})"
-
-
-def _marks(values: Sequence[object]) -> str:
-    return ", ".join("?" * len(values))
-
-
-OR_LEAVE = " ON CONFLICT DO NOTHING"
-ADD_RUN = _insert("runs", *RUN) + OR_LEAVE
-ADD_FACT = _insert("facts", *FACT) + OR_LEAVE
-ADD_DRAW = _insert("draws", "run_id", "key") + OR_LEAVE
-ADD_DECISION = _insert("decisions", "run_id", *DECISION)
-BEGIN_ATTEMPT = _insert("attempts", "run_id", *BEGUN) + OR_LEAVE
+ADD_RUN = insert("runs", *RUN) + OR_LEAVE
+ADD_FACT = insert("facts", *FACT) + OR_LEAVE
+ADD_DRAW = insert("draws", "run_id", "key") + OR_LEAVE
+ADD_DECISION = insert("decisions", "run_id", *DECISION)
+BEGIN_ATTEMPT = insert("attempts", "run_id", *BEGUN) + OR_LEAVE
 END_ATTEMPT = (
     f"UPDATE attempts SET {', '.join(f'{column} = ?' for column in ENDED)} "
     "WHERE run_id = ? AND id = ? AND outcome IS NULL"
@@ -84,51 +71,10 @@ DECISIONS = f"SELECT {', '.join(DECISION)} FROM decisions WHERE run_id = ?"
 ATTEMPTS = f"SELECT {', '.join(BEGUN + ENDED)} FROM attempts WHERE run_id = ?"
 
 
-class SqlStore:
-    """A SQLite file (made if it does not exist), or a PostgreSQL database by its URL.
+class SqlStore(Tables):
+    """Runs, in a SQLite file (made if it does not exist) or in a PostgreSQL database by its URL."""
 
-    Any number of processes may open the same one. `patience` is how many seconds to wait for one that
-    writes. Raises StoreError if it is not a store, or one of a newer version of this program.
-    """
-
-    def __init__(self, place: str | Path, *, read_only: bool = False, patience: float = 30.0) -> None:
-        self._database = open_database(place, read_only=read_only, patience=patience)
-        self._lock = Lock()
-        self._closed = False
-        try:
-            self._open()
-        except BaseException:
-            self.close()
-            raise
-
-    @property
-    def name(self) -> str:
-        """The file, or the URL without its password."""
-        return self._database.name
-
-    def _open(self) -> None:
-        with told(self._database):
-            there = set(inspect(self._database.engine).get_table_names())
-        if not there and not self._database.read_only:
-            self._make()
-        elif not there.issuperset(metadata.tables):
-            raise StoreError(f"{self.name}: not a store: it has other tables, or none; name another place")
-        with self._read() as session:
-            ((version,),) = session.rows("SELECT max(schema_version) FROM meta")
-        if (version or 0) > SCHEMA_VERSION:
-            raise StoreError(
-                f"{self.name}: written by a newer paretune (schema {version}, this one reads up to "
-                f"{SCHEMA_VERSION}); upgrade paretune"
-            )
-
-    def _make(self) -> None:
-        with self._write() as session:
-            if self._database.schema_lock:
-                session.run(self._database.schema_lock)
-            for table in metadata.sorted_tables:
-                made = CreateTable(table, if_not_exists=True)
-                session.run(str(made.compile(self._database.engine)))
-            session.run(_insert("meta", "schema_version") + OR_LEAVE, SCHEMA_VERSION)
+    schema = RUN_SCHEMA
 
     def create_run(self, run: Run) -> None:
         row = run_row(run)
@@ -206,28 +152,6 @@ class SqlStore:
             ((job,),) = session.rows("SELECT job FROM runs WHERE id = ?", run_id)
             session.run("UPDATE runs SET job = ? WHERE id = ?", job_with_limits(job, limits), run_id)
 
-    def close(self) -> None:
-        with self._lock:
-            self._closed = True
-            self._database.close()
-
-    @contextmanager
-    def _read(self) -> Iterator[Session]:
-        self._refuse_if_closed()
-        with told(self._database), self._database.reading() as session:
-            yield session
-
-    @contextmanager
-    def _write(self) -> Iterator[Session]:
-        with self._lock:
-            self._refuse_if_closed()
-            with told(self._database), self._database.writing() as session:
-                yield session
-
-    def _refuse_if_closed(self) -> None:
-        if self._closed:
-            raise StoreError(f"{self.name}: this store was closed; open it again")
-
 
 def _require(session: Session, run_id: str, lock: str = "") -> None:
     """Raises UnknownRun. With a lock, other writers of the run wait here."""
@@ -237,7 +161,7 @@ def _require(session: Session, run_id: str, lock: str = "") -> None:
 
 def _facts(session: Session, keys: Sequence[str], scope: str) -> Iterator[Row]:
     for some in chunks(keys):
-        statement = f"{FACTS} WHERE scope IN ('', ?) AND key IN ({_marks(some)})"
+        statement = f"{FACTS} WHERE scope IN ('', ?) AND key IN ({marks(some)})"
         yield from session.rows(statement, scope, *some)
 
 
@@ -260,7 +184,7 @@ def _add_decisions(session: Session, group: Group) -> None:
 def _sharing(session: Session, group: Group) -> Iterator[Row]:
     """Decisions of the log that share a seq or a key with one of the group."""
     for some in chunks(group.decisions, 250):
-        statement = f"{DECISIONS} AND (seq IN ({_marks(some)}) OR key IN ({_marks(some)}))"
+        statement = f"{DECISIONS} AND (seq IN ({marks(some)}) OR key IN ({marks(some)}))"
         seqs, keys = [row[0] for row in some], [row[1] for row in some]
         yield from session.rows(statement, group.run_id, *seqs, *keys)
 
@@ -283,6 +207,6 @@ def _end_attempts(session: Session, group: Group) -> None:
 def _known_attempts(session: Session, run_id: str, rows: Iterable[Row]) -> set[str]:
     known: set[str] = set()
     for some in chunks(sorted({id for id, *_ in rows})):
-        statement = f"SELECT id FROM attempts WHERE run_id = ? AND id IN ({_marks(some)})"
+        statement = f"SELECT id FROM attempts WHERE run_id = ? AND id IN ({marks(some)})"
         known.update(id for (id,) in session.rows(statement, run_id, *some))
     return known

@@ -31,6 +31,14 @@ def write_packet(view: RunView, folder: Path) -> Path:
     and manifest.json with the SHA-256 of each.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    texts = packet(view)
+    for name, text in texts.items():
+        _write(folder / name, text)
+    return folder
+
+
+def packet(view: RunView) -> dict[str, str]:
+    """File name -> text of all files of the packet, the manifest last."""
     texts = {name: _json(value) for name, value in _tables(view).items()}
     texts["decisions.jsonl"] = "".join(_line(to_record(d)) + "\n" for d in view.decisions)
     best = view.best
@@ -39,10 +47,8 @@ def write_packet(view: RunView, folder: Path) -> Path:
             texts[f"best/{_file_name(component)}.txt"] = text
         for component, diff in by_component(view.seed.components, best.components).items():
             texts[f"diff/{_file_name(component)}.diff"] = diff + "\n"
-    for name, text in texts.items():
-        _write(folder / name, text)
-    _write(folder / MANIFEST, _json(_manifest(view, texts)))
-    return folder
+    texts[MANIFEST] = _json(_manifest(view, texts))
+    return texts
 
 
 def check_packet(folder: Path) -> list[str]:

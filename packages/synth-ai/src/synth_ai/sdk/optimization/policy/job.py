@@ -1,0 +1,17 @@
+"""`PolicyOptimizationJob` and what belongs to it."""
+
+from paretune.sdk import (
+    Algorithm,
+    PolicyOptimizationJob,
+    PolicyOptimizationJobConfig,
+    PolicyOptimizationResult,
+    StreamHandler,
+)
+
+__all__ = [
+    "Algorithm",
+    "PolicyOptimizationJob",
+    "PolicyOptimizationJobConfig",
+    "PolicyOptimizationResult",
+    "StreamHandler",
+]

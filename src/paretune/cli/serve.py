@@ -1,0 +1,14 @@
+"""`paretune serve`."""
+
+from __future__ import annotations
+
+from paretune.cli.console import note
+from paretune.engine.workspace import Workspace
+from paretune.server.app import Settings, serve
+
+
+def serve_jobs(store: str | None, settings: Settings) -> None:
+    """Until interrupted."""
+    with Workspace.open(store, new=True) as workspace:
+        note(f"jobs are served at http://{settings.host}:{settings.port}, and kept in {workspace.folder}")
+        serve(workspace, settings)

@@ -1,0 +1,67 @@
+"""What a document may ask for that this version does not do yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from paretune.config.dialects import ROOT
+from paretune.config.document import PromptLearningConfig
+from paretune.core.errors import NotAvailable
+
+
+def _given(value: Any) -> bool:
+    return value is not None and value not in (False, "", [], {})
+
+
+def _enabled(value: Any) -> bool:
+    return value is not None and value.enabled
+
+
+_ASKS: Mapping[str, Callable[[Any], bool]] = {
+    "mipro": lambda value: value is not None,
+    "algorithm": lambda value: value == "mipro",
+    "optimization_mode": lambda value: value != "prompt",
+    "judge": _enabled,
+    "verifier": _enabled,
+    "proxy_models": _given,
+    "free_tier": _given,
+    "auto_discover_patterns": _given,
+    "policy.context_override": _given,
+    "termination_config.max_trials_without_improvement": _given,
+    "termination_config.pessimism_enabled": _given,
+    "termination_config.max_category_costs_usd": _given,
+    "gepa.proposer_type": lambda value: value in ("spec", "agent"),
+    "gepa.spec_path": _given,
+    "gepa.evaluation.validation_pool": _given,
+    "gepa.mutation.prompt": _given,
+    "gepa.modules": _given,
+    "gepa.judge": _enabled,
+    "gepa.verifier": _enabled,
+    "gepa.proxy_models": _given,
+    "gepa.adaptive_pool": _enabled,
+    "gepa.adaptive_batch": _enabled,
+}
+"""Field -> whether its value asks for something that is not built. Fields that only serve one of these
+are not listed: without it they ask for nothing."""
+
+
+def not_available(config: PromptLearningConfig) -> list[str]:
+    """Dotted fields of what is asked for and not built; empty if the job can run.
+
+    A section that is switched off asks for nothing.
+    """
+    return [f"{ROOT}.{field}" for field, asks in _ASKS.items() if asks(_at(config, field))]
+
+
+def refuse_not_available(config: PromptLearningConfig) -> None:
+    """Raises NotAvailable, naming the first field, if the job asks for what is not built."""
+    missing = not_available(config)
+    if missing:
+        raise NotAvailable(missing[0])
+
+
+def _at(config: Any, field: str) -> Any:
+    for part in field.split("."):
+        config = getattr(config, part, None)
+    return config

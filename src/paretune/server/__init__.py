@@ -1,0 +1,1 @@
+"""The job server: takes jobs over HTTP, runs each in a process of its own, tells how they stand."""

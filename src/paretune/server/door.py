@@ -1,0 +1,135 @@
+"""Who may come in: the right host and origin, a key where there are keys, a body of bearable size."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from paretune.container.gate import error_body, presented
+from paretune.container.wire import is_loopback
+from paretune.core.errors import Misconfigured
+from paretune.server.keys import KeyRing, allows
+from paretune.store.jobs import Scope as KeyScope
+
+BODY_BYTES = 16 * 2**20
+OPEN = frozenset({"/", "/health", "/api/health"})
+"""Paths that answer without a key, so that anyone can see that something runs here."""
+READS = frozenset({"GET", "HEAD"})
+ADMINS = ("/api/v1/env-keys",)
+
+
+@dataclass
+class Refusal(Exception):
+    """Nobody is let in so. Not frozen: whoever passes an exception on sets its traceback."""
+
+    status: int
+    code: str
+    message: str
+
+    def response(self) -> JSONResponse:
+        return JSONResponse(error_body(self.code, self.message), self.status)
+
+
+class Door:
+    """An ASGI application around another one. `hosts` are names under which this server is asked, beside
+    those of this machine."""
+
+    def __init__(self, app: ASGIApp, keys: KeyRing, hosts: Collection[str] = ()) -> None:
+        self._app, self._keys = app, keys
+        self._hosts = frozenset(host.lower() for host in hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            await self._let_in(scope)
+        except Refusal as refusal:
+            await refusal.response()(scope, receive, send)
+            return
+        await _Limited(self._app, BODY_BYTES)(scope, receive, send)
+
+    async def _let_in(self, scope: Scope) -> None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        host = _name(headers.get("host", ""))
+        if not self._known(host):
+            raise Refusal(421, "unknown_host", f"this server is not {host[:100]!r}; see --allow-host")
+        origin = headers.get("origin")
+        if origin is not None and not self._known(_name(urlsplit(origin).netloc)):
+            raise Refusal(403, "origin_refused", "pages of other places are not let in; see --allow-host")
+        await self._check_key(scope)
+
+    def _known(self, host: str) -> bool:
+        return host in self._hosts or is_loopback(host)
+
+    async def _check_key(self, scope: Scope) -> None:
+        if not await asyncio.to_thread(self._keys.any):
+            client = scope.get("client")
+            if client is not None and not is_loopback(client[0]):
+                raise Refusal(401, "unauthorised", "without keys this server answers its own machine only")
+            return
+        given = [key.decode("latin-1") for key in presented(scope["headers"])]
+        if not given and scope["path"] in OPEN:
+            return
+        wanted = _wanted(scope["method"], scope["path"])
+        found = [key for token in given if (key := await asyncio.to_thread(self._keys.check, token))]
+        if not found:
+            message = "the key is wrong" if given else "a key is needed: X-API-Key or Authorization: Bearer"
+            raise Refusal(401, "unauthorised", message)
+        if not any(allows(key, wanted) for key in found):
+            raise Refusal(403, "forbidden", f"this key has scope {found[0].scope}, {wanted} is needed")
+        scope["state"] = {**scope.get("state", {}), "owner": found[0].id}
+
+
+def _wanted(method: str, path: str) -> KeyScope:
+    if method in READS:
+        return "read"
+    return "admin" if path in ADMINS else "submit"
+
+
+def _name(host: str) -> str:
+    """The host without its port."""
+    host = host.lower().strip()
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.rpartition(":")[0] if host.count(":") == 1 else host
+
+
+class _Limited:
+    """Reads no more of a body than `most` bytes. Who reads more meets a Refusal, and answers with it."""
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self._app, self._most = app, most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        if length.isdigit() and int(length) > self._most:
+            await self._refusal().response()(scope, receive, send)
+            return
+        seen = 0
+
+        async def limited() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._most:
+                raise self._refusal()
+            return message
+
+        await self._app(scope, limited, send)
+
+    def _refusal(self) -> Refusal:
+        return Refusal(413, "too_large", f"a body has at most {self._most // 2**20} MiB here")
+
+
+def refuse_open_door(host: str, keys: KeyRing) -> None:
+    """Raises Misconfigured if other machines could reach a server without a key."""
+    if not is_loopback(host) and not keys.any():
+        raise Misconfigured(
+            "--host", f"listening on {host} lets other machines in: make a key first (paretune keys create)"
+        )

@@ -1,0 +1,87 @@
+"""Events on the wire: making them, their JSON, and what the names of the two families are.
+
+Clients until 0.4 read `prompt.learning.*`, later ones `learning.policy.ALGORITHM.*`, and each passes over the
+other's. Both are written to one log, one after the other.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from paretune.store.jobs import JobEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """The names of one algorithm's events."""
+
+    algorithm: str
+
+    def old(self, name: str) -> str:
+        """Until 0.4, an event of any algorithm."""
+        return f"prompt.learning.{name}"
+
+    def own(self, name: str) -> str:
+        """Until 0.4, an event of this algorithm."""
+        return f"prompt.learning.{self.algorithm}.{name}"
+
+    def new(self, name: str) -> str:
+        """From 0.5 on."""
+        return f"learning.policy.{self.algorithm}.{name}"
+
+
+def event(at: str, kind: str, message: str, data: Mapping[str, Any], level: str = "info") -> JobEvent:
+    """An event without its place: the log gives `seq`. What is unknown (None) is left out of `data`."""
+    return JobEvent(0, at, kind, message, known(data), level)
+
+
+def known(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the values that are None."""
+    return {key: value for key, value in data.items() if value is not None}
+
+
+def event_json(job_id: str, told: JobEvent) -> dict[str, Any]:
+    """One event as every client reads it, from pages and streams alike."""
+    return {
+        "job_id": job_id,
+        "seq": told.seq,
+        "type": told.type,
+        "message": told.message,
+        "level": told.level,
+        "data": dict(told.data),
+        "created_at": told.at,
+        "ts": told.at,
+        **known({"timestamp_ms": _milliseconds(told.at)}),
+    }
+
+
+def _milliseconds(at: str) -> int | None:
+    try:
+        return round(datetime.datetime.fromisoformat(at).timestamp() * 1_000)
+    except ValueError:
+        return None
+
+
+def is_terminal(told: JobEvent) -> bool:
+    """True for an event after which a job has no others (unless it is resumed)."""
+    return told.type.endswith((".job.completed", ".job.failed", ".job.cancelled"))
+
+
+def metric_points(told: list[JobEvent], limit: int) -> list[dict[str, Any]]:
+    """The newest `limit` points of the curve that clients draw: mean rewards in order of evaluation."""
+    scored = [e for e in told if e.type == "prompt.learning.trial.results"]
+    points = [
+        {
+            "name": "gepa.transformation.mean_score",
+            "value": scored_event.data["mean"],
+            "step": number,
+            "created_at": scored_event.at,
+            "phase": "optimization",
+            "data": {"n": scored_event.data["completed"]},
+        }
+        for number, scored_event in enumerate(scored)
+    ]
+    return points[-limit:] if limit > 0 else []

@@ -1,0 +1,315 @@
+"""Workers: one process per job at work, so many at once, with fair shares of the rollouts.
+
+The state of a job is the store's. What is here is only who is at work just now: a server that starts finds
+the jobs that were running and starts their processes again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from paretune.config import PromptLearningConfig
+from paretune.core.errors import Misconfigured, ParetuneError
+from paretune.engine.workspace import Workspace
+from paretune.server.environment import without
+from paretune.server.shares import shares
+from paretune.server.worker import Orders
+from paretune.store import StoreError, UnknownRun
+from paretune.store.jobs import Jobs, JobState, StoredJob, timestamp
+
+logger = logging.getLogger(__name__)
+QUEUED: tuple[JobState, ...] = ("queued",)
+PAUSED: tuple[JobState, ...] = ("paused",)
+RESUME = "resume"
+"""A wish of a job that was asked to pause, and is to go on as soon as it rests."""
+LOST = 3
+"""So many processes of a job may end without a word before it has failed."""
+AGAIN_SECONDS = 1.0
+DRAIN_SECONDS = 25.0
+"""A run that comes to rest brings its calls home, twice ten seconds at most."""
+TAIL = 40
+"""Lines of a worker's last words that are kept."""
+ORDERS_BYTES = 2**26
+
+Ended = Callable[[StoredJob, str, str], Awaitable[None]]
+"""(job, status, detail): called once when a job's process is at rest; puts the new state on record."""
+
+
+@dataclass(slots=True)
+class Worker:
+    """A job that is at work. `wish` is insisted on until the process rests."""
+
+    job: StoredJob
+    share: int
+    wanted: int
+    wish: str = ""
+    prepared: bool = False
+    meter: Mapping[str, Any] = field(default_factory=dict)
+    process: Process | None = None
+
+    def tell(self, **words: object) -> None:
+        """To the process, if there is one."""
+        if (
+            self.process is not None
+            and self.process.stdin is not None
+            and not self.process.stdin.is_closing()
+        ):
+            self.process.stdin.write((json.dumps(words) + "\n").encode())
+
+
+class Environment(Protocol):
+    """The variables that a job is carried with."""
+
+    def of(self, job: StoredJob) -> Mapping[str, str]: ...
+
+
+@dataclass(slots=True)
+class Workers:
+    """`at_once` jobs at work, `rollouts` out in all of them together."""
+
+    jobs: Jobs
+    workspace: Workspace
+    environment: Environment
+    ended: Ended
+    at_once: int = 4
+    rollouts: int = 128
+    _working: dict[str, Worker] = field(default_factory=dict)
+    _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    settled: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by who starts a job, and by who looks whether it is at work to decide what to do."""
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _closing: bool = False
+
+    @property
+    def at_work(self) -> Mapping[str, Mapping[str, Any]]:
+        """The jobs that are, and what each said last of what it has taken."""
+        return {job_id: worker.meter for job_id, worker in self._working.items()}
+
+    def wake(self) -> None:
+        """A job may be waiting to be started."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Adopt what was running, then start what is queued, until cancelled."""
+        for job in await asyncio.to_thread(self.jobs.in_state, "running"):
+            self._start(job)
+        while True:
+            try:
+                await self._start_queued()
+            except StoreError as error:
+                logger.error("no job can be started: %s", error)
+                await asyncio.sleep(AGAIN_SECONDS)
+                continue
+            await self._wake.wait()
+            self._wake.clear()
+
+    async def close(self) -> None:
+        """Bring all runs to rest; their jobs go on with the next server."""
+        self._closing = True
+        for worker in self._working.values():
+            if worker.process is not None and worker.process.stdin is not None:
+                worker.process.stdin.close()
+        tasks = list(self._tasks.values())
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def wish(self, job_id: str, wish: str) -> bool:
+        """Ask a job at work to pause or cancel; False if it is not at work."""
+        worker = self._working.get(job_id)
+        if worker is None:
+            return False
+        worker.wish = wish
+        return True
+
+    async def _start_queued(self) -> None:
+        free = self.at_once - len(self._working)
+        if free <= 0 or self._closing:
+            return
+        for job in await asyncio.to_thread(lambda: self.jobs.in_state("queued", limit=free)):
+            async with self.settled:
+                taken = await asyncio.to_thread(_take, self.jobs, job)
+                if taken is not None:
+                    self._start(taken)
+
+    def _start(self, job: StoredJob) -> None:
+        wanted = _most_out(job)
+        self._working[job.id] = Worker(job, wanted, wanted, job.wish)
+        self._share_out()
+        self._tasks[job.id] = asyncio.create_task(self._whole(self._working[job.id]))
+
+    def _share_out(self) -> None:
+        given = shares({id: worker.wanted for id, worker in self._working.items()}, self.rollouts)
+        for id, worker in self._working.items():
+            if worker.share != given[id]:
+                worker.share = given[id]
+                worker.tell(share=worker.share)
+
+    async def _whole(self, worker: Worker) -> None:
+        """The job's processes, one after the other while they are lost, and what came of it."""
+        insisting = asyncio.create_task(self._insist(worker))
+        try:
+            status, detail = await self._carried(worker)
+            if not (self._closing and status == "paused"):
+                await self._put_on_record(worker, status, detail)
+        finally:
+            insisting.cancel()
+            del self._working[worker.job.id], self._tasks[worker.job.id]
+            self._share_out()
+            self.wake()
+
+    async def _put_on_record(self, worker: Worker, status: str, detail: str) -> None:
+        """Until it is there: nobody works on the job any more, so nobody else would."""
+        while True:
+            try:
+                await self.ended(worker.job, status, detail)
+                if status == "paused":
+                    await self._wished_late(worker)
+                return
+            except StoreError as error:
+                logger.error("%s is %s, which cannot be kept: %s", worker.job.id, status, error)
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _wished_late(self, worker: Worker) -> None:
+        """Something else was wished while the job was coming to rest."""
+        async with self.settled:
+            job = await asyncio.to_thread(self.jobs.job, worker.job.id)
+            if job.state == "paused" and worker.wish == "cancel":
+                await self.ended(job, "cancelled", "cancelled on request")
+            elif job.state == "paused" and worker.wish == RESUME:
+                await asyncio.to_thread(_requeue, self.jobs, job)
+
+    async def _carried(self, worker: Worker) -> tuple[str, str]:
+        try:
+            return await self._until_it_rests(worker)
+        except (ParetuneError, OSError) as error:
+            return "failed", str(error)
+
+    async def _until_it_rests(self, worker: Worker) -> tuple[str, str]:
+        last = ""
+        for _ in range(LOST):
+            said, last = await self._process(worker)
+            if said is not None:
+                return said
+            if worker.wish == "cancel":
+                return "cancelled", "cancelled on request"
+            if self._closing:
+                return "paused", "interrupted"
+            await asyncio.sleep(AGAIN_SECONDS)
+        return "failed", f"its process ended {LOST} times without a word: {last}"
+
+    async def _process(self, worker: Worker) -> tuple[tuple[str, str] | None, str]:
+        """Status and detail that the process ended with, None if it was lost; and its last words."""
+        variables = await asyncio.to_thread(self.environment.of, worker.job)
+        worker.prepared = False
+        worker.process = process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "paretune.server.worker",
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            start_new_session=True,
+            limit=ORDERS_BYTES,
+        )
+        tail: deque[str] = deque(maxlen=TAIL)
+        words = asyncio.create_task(_keep(process, tail))
+        try:
+            await self._order(worker, process, variables)
+            said = await self._listen(worker, process)
+            await process.wait()
+            await words
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            worker.process = None
+            words.cancel()
+        if said is None and tail:
+            logger.error("%s lost its process: %s", worker.job.id, without("\n".join(tail), variables))
+        return said, without(tail[-1] if tail else f"exit code {process.returncode}", variables)
+
+    async def _order(self, worker: Worker, process: Process, variables: Mapping[str, str]) -> None:
+        job = worker.job
+        orders = Orders(
+            self.workspace.address,
+            job.run_id,
+            job.id,
+            job.document,
+            dict(variables),
+            worker.share,
+            bool(job.given.get("fresh")),
+        )
+        assert process.stdin is not None
+        process.stdin.write((orders.line() + "\n").encode())
+        with contextlib.suppress(ConnectionError):  # it died; what it said tells why
+            await process.stdin.drain()
+
+    async def _listen(self, worker: Worker, process: Process) -> tuple[str, str] | None:
+        said = None
+        assert process.stdout is not None
+        while line := await process.stdout.readline():
+            try:
+                words = json.loads(line)
+            except ValueError:
+                continue  # not one of ours: whatever it was, it is not about the job
+            match words.pop("at"):
+                case "work":
+                    worker.prepared = True
+                case "meter":
+                    worker.meter = words
+                case _:
+                    said = words["status"], words["detail"]
+        return said
+
+    async def _insist(self, worker: Worker) -> None:
+        """A wish holds until the process rests; one that is not prepared yet need not be asked."""
+        while True:
+            await asyncio.sleep(0.2)
+            if worker.wish in ("", RESUME) or worker.process is None:
+                continue
+            if worker.prepared:
+                await asyncio.to_thread(self._ask, worker)
+                await asyncio.sleep(1.0)
+            elif worker.wish == "cancel":
+                worker.process.kill()
+
+    def _ask(self, worker: Worker) -> None:
+        with contextlib.suppress(UnknownRun, StoreError):  # asked again in a second
+            self.workspace.store.wish(worker.job.run_id, "cancel" if worker.wish == "cancel" else "pause")
+
+
+def _take(jobs: Jobs, job: StoredJob) -> StoredJob | None:
+    return jobs.change(
+        job.id, only=QUEUED, state="running", detail="", started_at=job.started_at or timestamp()
+    )
+
+
+def _requeue(jobs: Jobs, job: StoredJob) -> None:
+    jobs.change(job.id, only=PAUSED, state="queued", detail="")
+
+
+def _most_out(job: StoredJob) -> int:
+    """Rollouts that the job's document wants in flight."""
+    try:
+        return PromptLearningConfig.from_mapping(job.document).gepa.rollout.max_concurrent
+    except Misconfigured:
+        return 1  # its process says what is wrong
+
+
+async def _keep(process: Process, tail: deque[str]) -> None:
+    """The last words of a process, so that a full pipe never stops it."""
+    assert process.stderr is not None
+    while line := await process.stderr.readline():
+        tail.append(line.decode(errors="replace").strip()[:500])
