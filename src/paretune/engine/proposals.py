@@ -155,7 +155,7 @@ class Proposals:
         seconds, took = self._clock() - began, drafting.answered()
         paid = priced(result.usage, usd)
         self._ledger.settle(f"{key}/{number}", "proposal", paid, seconds)
-        fact = dataclasses.replace(_fact(key, result), seconds=took)
+        fact = _fact(key, result)._replace(seconds=took)
         await self._book.done(attempt, fact, paid, seconds)
 
     def _tokens(self, packet: Packet) -> int | None:
@@ -177,7 +177,7 @@ class Proposals:
         took = drafting.answered()
         fact = _fact(key, Rejected(Reason.PROPOSER_FAILED, str(error)))
         body = {**fact.body, "after": self._decided()}
-        kept = dataclasses.replace(fact, kind="failure", body=body, seconds=took)
+        kept = fact._replace(kind="failure", body=body, seconds=took)
         await self._book.keep_failure(kept)
 
 

@@ -39,8 +39,8 @@ from paretune.store.rows import (
 )
 from paretune.store.schema import SCHEMA_VERSION, metadata
 
-RUN, FACT, DECISION = (tuple(f.name for f in fields(kind)) for kind in (Run, Fact, StoredDecision))
-BEGUN = AttemptBegun._fields
+RUN, DECISION = (tuple(f.name for f in fields(kind)) for kind in (Run, StoredDecision))
+FACT, BEGUN = Fact._fields, AttemptBegun._fields
 ENDED = (
     "outcome",
     "failure",
