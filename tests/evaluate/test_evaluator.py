@@ -7,7 +7,6 @@ import json
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -228,7 +227,7 @@ class Other(LookedAt):
     def commit(self, run_id: str, writes: Sequence[Write]) -> frozenset[str]:
         ours = [w for w in writes if isinstance(w, Fact) and w.kind == "rollout"]
         if run_id == RUN and ours:
-            theirs = [replace(w, body={**w.body, "reward": 0.9}, paid_by="run_2") for w in ours]
+            theirs = [w._replace(body={**w.body, "reward": 0.9}, paid_by="run_2") for w in ours]
             super().commit("run_2", [*theirs, *(Draw(w.key) for w in ours)])
         return super().commit(run_id, writes)
 

@@ -1,7 +1,6 @@
 """Rollouts as facts: canonical however they are written, and the same when they are read again."""
 
 import json
-from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,5 +41,5 @@ def test_a_fact_is_canonical_and_reads_as_what_was_kept(rollout: Rollout) -> Non
     fact = rollout_fact(rollout, 0.5)
     _, _, body, *_ = fact_row(fact)
     escaped = canonical_json(json.loads(body)).encode("utf-8", "backslashreplace").decode()
-    assert body == escaped == fact_row(replace(fact, body=dict(fact.body)))[2]
+    assert body == escaped == fact_row(fact._replace(body=dict(fact.body)))[2]
     assert outcome(as_stored(fact)) == kept_outcome(fact, rollout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -38,7 +39,7 @@ class Line(Search):
     since that found nothing to learn.
 
     `incumbent` is the best head that was evaluated in full. `seen` are first rewards on examples that a
-    proposer may see, in the order of asking.
+    proposer may see, in the order of asking. `_drawn` counts the rollouts that each candidate took.
     """
 
     turns: Turns = field(init=False)
@@ -54,6 +55,7 @@ class Line(Search):
     _validating: bool = False
     _validated_at: int = 0
     _measured: dict[CandidateId, Mapping[ExampleId, float]] = field(default_factory=dict)
+    _drawn: Counter[CandidateId] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         Search.__post_init__(self)
@@ -110,8 +112,9 @@ class Line(Search):
         if IDLE * self.barren * self.settings.minibatch_size >= len(self.splits.reflect):
             at_once = True
         since = len(self.ports.ledger.drawn) - self._validated_at
-        if not at_once and not self.pace.due(self._unvalidated, since, 0):
-            return
+        least = max(0, len(self.everything) - self._drawn[head.id])
+        if not at_once and not self.pace.due(self._unvalidated, since, least):
+            return  # what it takes is counted exactly only where that may decide
         wanted = self.undrawn(head, self.everything)
         if (at_once or self.pace.due(self._unvalidated, since, wanted)) and self.affords(wanted):
             self._validating, self._unvalidated = True, 0
@@ -285,6 +288,7 @@ class Line(Search):
     ) -> Span:
         evaluate, requests = self.ports.evaluate, self.requests(candidate, examples, replicate)
         work = evaluate.start(requests, Priority.BACKGROUND if background else Priority.GATE)
+        self._drawn[candidate.id] += len(work.new)
         slots = max(1, evaluate.concurrency // SHARE) if background else 0
         return self.spans.begin(work, self.turns.now, slots)
 

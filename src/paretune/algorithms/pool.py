@@ -11,7 +11,7 @@ from paretune.algorithms.rewards import Rewards
 from paretune.core.candidate import Candidate, CandidateId
 from paretune.core.example import ExampleId
 from paretune.core.frontier import Frontier, FrontierType, cells
-from paretune.core.rollout import Outcome, Rollout
+from paretune.core.rollout import Outcome, Rollout, scores
 
 ROUNDING = 1e-9
 """Two means closer than this are the same number."""
@@ -58,9 +58,9 @@ class Pool:
         if candidate.id in self.members:
             raise ValueError(f"{candidate.id} is a member already")
         self.lineage[candidate.id] = candidate.parents
-        scored = [o for o in outcomes if isinstance(o, Rollout)]
-        rewards = {o.example: o.reward for o in scored}
-        objectives = {o.example: o.answer.objectives for o in scored if o.answer.objectives}
+        rewards = scores(outcomes)
+        named = (o for o in outcomes if isinstance(o, Rollout) and o.answer.objectives)
+        objectives = {o.example: o.answer.objectives for o in named}
         mean = sum(rewards.values()) / len(rewards) if rewards else float("-inf")
         kept = Rewards(outcomes, self._columns)
         self._columns = kept.columns

@@ -376,7 +376,7 @@ class Search:
 
     async def admit(self, step: int, candidate: Candidate, outcomes: list[Outcome]) -> bool:
         """Into the pool with what was measured on pareto examples; the archive sees to its size."""
-        if not scores(outcomes):
+        if not any(isinstance(outcome, Rollout) for outcome in outcomes):
             await self._unscored(step, candidate, outcomes)
             return False
         gained = self.pool.admit(candidate, outcomes)

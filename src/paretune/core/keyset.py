@@ -34,6 +34,8 @@ class KeySet(Set[str]):
             places = np.searchsorted(packed, raw)
             places[places == len(packed)] = 0
             found |= packed[places] == raw
+        if not found.any():
+            return left
         return {key for key, is_there in zip(asked, found.tolist(), strict=True) if not is_there}
 
     def update(self, keys: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from json.encoder import encode_basestring
+from typing import NamedTuple
 
 from paretune.core.candidate import Candidate, CandidateId
 from paretune.core.canonical import JsonValue
@@ -49,8 +50,7 @@ class RolloutKey:
         return self._id
 
 
-@dataclass(frozen=True, slots=True)
-class RolloutRequest:
+class RolloutRequest(NamedTuple):
     """One rollout to be run: `replicate` counts draws of the same cell from 0."""
 
     candidate: Candidate
@@ -104,8 +104,7 @@ class Answer:
                 raise ValueError(f"{name} must be a finite number, not {value}")
 
 
-@dataclass(frozen=True, slots=True)
-class Rollout:
+class Rollout(NamedTuple):
     """A paid result: the answer to exactly this key."""
 
     key: RolloutKey
@@ -143,4 +142,4 @@ Outcome = Rollout | Failure
 
 def scores(outcomes: list[Outcome]) -> dict[ExampleId, float]:
     """Example -> reward of the outcomes that have one."""
-    return {outcome.example: outcome.reward for outcome in outcomes if isinstance(outcome, Rollout)}
+    return {o.key.example: o.answer.reward for o in outcomes if isinstance(o, Rollout)}

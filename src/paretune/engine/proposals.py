@@ -19,6 +19,7 @@ from paretune.evaluate.facts import priced
 from paretune.evaluate.purse import released
 from paretune.propose.base import Packet, Proposal, Proposer
 from paretune.propose.guards import Reason, Rejected
+from paretune.store import as_stored
 from paretune.store.base import Fact
 from paretune.store.book import RunBook
 
@@ -106,18 +107,19 @@ class Proposals:
         key = "p_" + digest([PROPOSAL_VERSION, self._proposer.identity, packet_record(packet)], 32)
         fact = (await self._book.known([key])).get(key)
         if fact is None:
-            await self._ask(key, packet, drafting)
-            fact = (await self._book.known([key]))[key]  # as a resumed run will find it
+            made = await self._ask(key, packet, drafting)
+            fact = made or (await self._book.known([key]))[key]
         elif fact.paid_by != self._book.run_id:
             await self._book.draw([key])
             self._ledger.reuse("proposal")
         drafting.known(fact.seconds)
         return Drafted(key, _result(fact))
 
-    async def _ask(self, key: str, packet: Packet, drafting: Drafting) -> None:
+    async def _ask(self, key: str, packet: Packet, drafting: Drafting) -> Fact | None:
+        """The fact as a resumed run will find it; None if something else is kept for this key."""
         heard = self._heard
         try:
-            await retrying(
+            made = await retrying(
                 lambda number: self._attempt(key, packet, number, drafting),
                 self._retry,
                 sleep=asyncio.sleep,
@@ -125,10 +127,11 @@ class Proposals:
             )
         except AttemptFailed as error:
             await self._without(key, error, drafting, news=heard == self._heard)
-        else:
-            self._failures = 0
+            return None
+        self._failures = 0
+        return made
 
-    async def _attempt(self, key: str, packet: Packet, number: int, drafting: Drafting) -> None:
+    async def _attempt(self, key: str, packet: Packet, number: int, drafting: Drafting) -> Fact | None:
         tokens = self._tokens(packet)
         while self._ledger.must_wait("proposal", tokens):
             await released(self._ledger)
@@ -155,8 +158,8 @@ class Proposals:
         seconds, took = self._clock() - began, drafting.answered()
         paid = priced(result.usage, usd)
         self._ledger.settle(f"{key}/{number}", "proposal", paid, seconds)
-        fact = dataclasses.replace(_fact(key, result), seconds=took)
-        await self._book.done(attempt, fact, paid, seconds)
+        fact = _fact(key, result)._replace(seconds=took)
+        return as_stored(fact) if await self._book.done(attempt, fact, paid, seconds) else None
 
     def _tokens(self, packet: Packet) -> int | None:
         """The most that this packet can take, by its size; None where nobody knows how long an answer is."""
@@ -177,7 +180,7 @@ class Proposals:
         took = drafting.answered()
         fact = _fact(key, Rejected(Reason.PROPOSER_FAILED, str(error)))
         body = {**fact.body, "after": self._decided()}
-        kept = dataclasses.replace(fact, kind="failure", body=body, seconds=took)
+        kept = fact._replace(kind="failure", body=body, seconds=took)
         await self._book.keep_failure(kept)
 
 

@@ -85,7 +85,7 @@ def kept_outcome(fact: Fact, result: Outcome) -> Outcome:
     if isinstance(fact.body, Written):
         return result
     text = canonical_json(fact.body).encode("utf-8", "backslashreplace")
-    return outcome(replace(fact, body=json.loads(text)))
+    return outcome(fact._replace(body=json.loads(text)))
 
 
 def _plain(answer: Answer) -> bool:

@@ -96,7 +96,8 @@ class RolloutQueue:
     * Who rests before another attempt waits here, outside of any slot: a slot is a call at the far side,
       and a sleeper would keep others from it.
 
-    `clock` gives seconds and `sleep` waits for them.
+    `closed` is why nothing is started any more, `answers` how often the far side answered so far, be it with
+    a failure; only the queue changes them. `clock` gives seconds and `sleep` waits for them.
     """
 
     def __init__(
@@ -115,21 +116,12 @@ class RolloutQueue:
         self._line: Line = []
         self._next: Line = []
         self._resting: list[tuple[float, int, Ticket]] = []
-        self._in_flight = self._waiting = self._answers = self._late = 0
+        self._in_flight = self._waiting = self._late = 0
         self._held_until = float("-inf")
         self._alarm: asyncio.Task[None] | None = None
         self._alarm_at = INFINITY
-        self._closed: Closing | None = None
-
-    @property
-    def closed(self) -> Closing | None:
-        """Why nothing is started any more."""
-        return self._closed
-
-    @property
-    def answers(self) -> int:
-        """How often the far side answered so far, be it with a failure."""
-        return self._answers
+        self.closed: Closing | None = None
+        self.answers = 0
 
     @property
     def state(self) -> QueueState:
@@ -147,7 +139,7 @@ class RolloutQueue:
     def allow(self, most: int) -> None:
         """From now on so many may be inside at most; those that are stay."""
         self._limit.allow(most)
-        if not self._closed:
+        if not self.closed:
             self.serve()
 
     def ticket(self, priority: Priority) -> Ticket:
@@ -174,7 +166,7 @@ class RolloutQueue:
         `soon` is called at most once, some time before.
         """
         self.line_up(ticket, turn, rest, soon)
-        if not self._closed:
+        if not self.closed:
             self.serve()
 
     def line_up(
@@ -187,7 +179,7 @@ class RolloutQueue:
         """`join` for one of many: `serve` lets them in, when all of them are in line."""
         ticket.turn, ticket.soon, ticket.rests = turn, soon, rest > 0
         self._waiting += 1
-        if self._closed:
+        if self.closed:
             self._call(ticket)
         elif ticket.rests:
             heappush(self._resting, (self._clock() + rest, ticket.number, ticket))
@@ -204,8 +196,8 @@ class RolloutQueue:
         self.join(ticket, lambda: None if turn.done() else turn.set_result(None), rest)
         try:
             await turn
-            if self._closed:
-                raise self._closed
+            if self.closed:
+                raise self.closed
         except BaseException:
             self.leave(ticket, None)
             raise
@@ -229,15 +221,15 @@ class RolloutQueue:
         elif isinstance(result, AttemptFailed):
             self._learn(result, now, probe=ticket.is_probe)
         else:
-            self._answers += 1
+            self.answers += 1
             self._limit.succeeded(now - ticket.began)
             self._circuit.answered()
         self.serve()
 
     def close(self, reason: Closing) -> None:
         """Start nothing more: who waits or comes is told the reason, who is inside stays. First counts."""
-        if self._closed is None:
-            self._closed = reason
+        if self.closed is None:
+            self.closed = reason
             waiting = [ticket for *_, ticket in itertools.chain(self._next, self._line, self._resting)]
             self._next.clear()
             self._line.clear()
@@ -258,7 +250,7 @@ class RolloutQueue:
             if self._circuit.given_up(now):
                 self.close(self._unreachable(failure, now))
         elif not unclear:
-            self._answers += 1
+            self.answers += 1
             self._circuit.answered()
 
     def _unreachable(self, failure: AttemptFailed, now: float) -> RunFailed:
@@ -277,14 +269,15 @@ class RolloutQueue:
             ticket = heappop(self._resting)[2]
             ticket.rests = False
             self._place(ticket)
-        while self._in_flight < self._limit.now and (line := self._first()) and self._free(now):
+        while self._in_flight < self._limit.now and self._free(now) and (line := self._first()):
             ticket = heappop(line)[2]
             self._in_flight += 1
             ticket.inside, ticket.began, ticket.is_probe = True, now, self._circuit.start()
             self._call(ticket)
         if self._line:
             self._tell(now)
-        self._look_again(now)
+        if self._resting or not self._free(now):
+            self._look_again(now)
 
     def _tell(self, now: float) -> None:
         """Whoever is among the next now."""

@@ -248,7 +248,7 @@ class Service:
             return
         drawn, link = store.drawn(run.id), child.run_id
         own = [
-            replace(fact, scope=child.run_id) for fact in store.facts(drawn, run.id).values() if fact.scope
+            fact._replace(scope=child.run_id) for fact in store.facts(drawn, run.id).values() if fact.scope
         ]
         writes: list[Write] = [*own, *(Draw(key) for key in drawn)]
         for decision in log:

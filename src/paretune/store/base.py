@@ -37,8 +37,7 @@ class Run:
     wish: Wish = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """A paid result, found by what was asked.
 
     `scope` is empty for results that any run may use, or the id of the one run that may (failures are

@@ -219,7 +219,7 @@ class RunBook:
         """`done` for who does not wait here: another result is kept if the commit's `others` hold the key."""
         commit = self._gathering()
         if not fact.paid_by:
-            fact = replace(fact, paid_by=self.run_id, at=commit.at)
+            fact = fact._replace(paid_by=self.run_id, at=commit.at)
         tokens = (usage.prompt_tokens, usage.completion_tokens)
         end = AttemptEnded(attempt, "done", "", "", *tokens, usage.cost_usd, seconds, commit.at)
         commit.writes += (fact, end)
@@ -230,7 +230,7 @@ class RunBook:
 
     async def keep_failure(self, fact: Fact) -> None:
         """All attempts failed: the run (and no other) goes on without this result."""
-        kept = replace(fact, scope=self.run_id, paid_by=self.run_id, at=self.moment)
+        kept = fact._replace(scope=self.run_id, paid_by=self.run_id, at=self.moment)
         await self.post(kept, Draw(fact.key))
 
     def decide(self, decision: StoredDecision) -> None:

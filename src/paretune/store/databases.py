@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import Engine, QueuePool, create_engine
+from sqlalchemy import Engine, NullPool, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
@@ -32,7 +32,8 @@ ADVICE = {
 
 CHECKPOINT_PAGES = 4000
 """Pages of 4 KiB in the log until they are copied into the file: most are written several times before."""
-
+READERS = 5
+"""So many connections are kept for who reads next."""
 
 CLAIM = "SELECT pg_try_advisory_lock(hashtextextended(?, 0))"
 PASSWORDS = ("password", "sslpassword")
@@ -132,8 +133,10 @@ class SqliteFile:
                     _set_journal(connection, "WAL", patience)
             finally:
                 connection.close()
-        self.engine = create_engine("sqlite://", creator=self.connect, poolclass=QueuePool)
+        self.engine = create_engine("sqlite://", creator=self.connect, poolclass=NullPool)
         self._writer: sqlite3.Connection | None = None
+        self._readers: list[sqlite3.Connection] = []
+        self._closed = False
 
     def connect(self) -> sqlite3.Connection:
         uri = f"{self.path.as_uri()}?mode={'ro' if self.read_only else 'rw'}"
@@ -153,8 +156,18 @@ class SqliteFile:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        with closing(self.engine.raw_connection()) as connection:
+        # A pool that knows all databases takes longer than most reads.
+        try:
+            connection = self._readers.pop()
+        except IndexError:
+            connection = self.connect()
+        try:
             yield Session(connection)
+        finally:
+            if self._closed or len(self._readers) >= READERS:
+                connection.close()
+            else:
+                self._readers.append(connection)
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
@@ -170,7 +183,9 @@ class SqliteFile:
         return nullcontext(True)
 
     def close(self) -> None:
-        self.engine.dispose()
+        self._closed = True
+        while self._readers:
+            self._readers.pop().close()
         if self._writer is not None:
             self._writer.close()
             self._writer = None

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from paretune.store.base import Draw, Fact, Run, Store, StoredDecision, StoreError, Write
@@ -107,7 +106,7 @@ def _kept(run_id: str, write: Write, known: Mapping[str, Fact]) -> Write:
         return write
     other = known[write.key]
     same = (other.kind, other.body) == (write.kind, write.body)
-    return write if same else replace(write, scope=run_id)
+    return write if same else write._replace(scope=run_id)
 
 
 def _check_chain(name: str, run_id: str, writes: Iterable[Write]) -> None:

@@ -35,8 +35,8 @@ from paretune.store.rows import (
 from paretune.store.schema import RUN_SCHEMA
 from paretune.store.tables import OR_LEAVE, Tables, insert, marks
 
-RUN, FACT, DECISION = (tuple(f.name for f in fields(kind)) for kind in (Run, Fact, StoredDecision))
-BEGUN = AttemptBegun._fields
+RUN, DECISION = (tuple(f.name for f in fields(kind)) for kind in (Run, StoredDecision))
+FACT, BEGUN = Fact._fields, AttemptBegun._fields
 ENDED = (
     "outcome",
     "failure",
@@ -183,10 +183,10 @@ def _add_decisions(session: Session, group: Group) -> None:
 
 def _sharing(session: Session, group: Group) -> Iterator[Row]:
     """Decisions of the log that share a seq or a key with one of the group."""
-    for some in chunks(group.decisions, 250):
-        statement = f"{DECISIONS} AND (seq IN ({marks(some)}) OR key IN ({marks(some)}))"
-        seqs, keys = [row[0] for row in some], [row[1] for row in some]
-        yield from session.rows(statement, group.run_id, *seqs, *keys)
+    for some in chunks(group.decisions):
+        for place, column in enumerate(("seq", "key")):  # with OR, SQLite reads the whole log
+            statement = f"{DECISIONS} AND {column} IN ({marks(some)})"
+            yield from session.rows(statement, group.run_id, *(row[place] for row in some))
 
 
 def _begin_attempts(session: Session, group: Group) -> None:
