@@ -50,10 +50,8 @@ def secret(text: str = "sk-canary") -> dict[str, Any]:
 DOCUMENTS: list[tuple[str, dict[str, Any], str]] = [
     ("a budget that is a text", changed(gepa__rollout__budget="many"), "gepa.rollout.budget"),
     ("a negative budget", changed(gepa__rollout__budget=-1), "gepa.rollout.budget"),
-    ("an endless budget", changed(gepa__rollout__budget=10**30), "gepa.rollout.budget"),
     ("seeds that are a text", changed(gepa__evaluation__seeds="0-40"), "gepa.evaluation.seeds"),
     ("a section that is a list", changed(gepa=[]), "gepa"),
-    ("a section that is null", changed(gepa__rollout=None), "gepa.rollout"),
     ("no task app", changed(task_app_url=""), "task_app_url"),
     ("an address of no web", changed(task_app_url="file:///etc/passwd"), "task_app_url"),
     ("an address that is a number", changed(task_app_url=5), "task_app_url"),
@@ -81,7 +79,7 @@ def test_a_misspelt_key_is_told_the_right_one(server: Server) -> None:
 
 
 NOT_YET: list[tuple[dict[str, Any], str]] = [
-    (changed(algorithm="mipro", mipro={"initial_prompt": "x"}), "mipro"),
+    (changed(algorithm="mipro"), "algorithm"),
     (changed(judge={"enabled": True}), "judge"),
     (
         changed(
@@ -188,10 +186,12 @@ def test_a_question_that_cannot_be(server: Server, path: str, status: int) -> No
     [
         ("PATH", "QUJD"),
         ("A B", "QUJD"),
+        ("", ""),
         ("ENVIRONMENT_API_KEY", "not base64"),
         ("ENVIRONMENT_API_KEY", "QUJD"),
-    ]
-    + [("", ""), ("X_API_KEY", "A" * 70_000), ("LD_PRELOAD_KEY\n", "QUJD")],
+        ("X_API_KEY", "A" * 70_000),
+        ("LD_PRELOAD_KEY\n", "QUJD"),
+    ],
 )
 def test_a_key_that_cannot_be_opened_is_not_kept(server: Server, name: str, sealed: str) -> None:
     server.ask("POST", "/api/v1/env-keys", 422, json={"name": name, "ciphertext_b64": sealed})

@@ -58,12 +58,13 @@ def restless(prompt: str) -> str:
 @pytest.mark.timeout(120)
 def test_twenty_generations_through_the_server_equal_those_of_the_command_line(tmp_path: Path) -> None:
     with paced_task(key=KEY) as task, chat_server(restless) as url:
-        model = {"PARETUNE_PROPOSER_BASE_URL": url}
         (tmp_path / "job.toml").write_text(FILE % task.url)
-        done = paretune("run", "job.toml", "--store", "own.sqlite", "--json", cwd=tmp_path, **model)
+        done = paretune(
+            "run", "job.toml", "--store", "own.sqlite", "--json", cwd=tmp_path, PARETUNE_PROPOSER_BASE_URL=url
+        )
         assert done.returncode == 0, done.stderr
         asked = task.total
-        with serving(tmp_path / "served", **model) as server:
+        with serving(tmp_path / "served", PARETUNE_PROPOSER_BASE_URL=url) as server:
             job = server.submit(tomllib.loads(FILE % task.url))
             told = server.until(job, "succeeded")
             with server.kept() as (workspace, jobs):

@@ -150,9 +150,10 @@ class Server:
         )
         return job
 
-    def stream(self, job_id: str, *, since: int = 0, **headers: str) -> Iterator[dict[str, Any]]:
+    def stream(self, job_id: str, *, since: int = 0, last_event_id: str = "") -> Iterator[dict[str, Any]]:
         """Events as they come, to the end of the stream."""
         path = f"{self.url}{ANY}/{job_id}/events/stream"
+        headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
         with httpx.stream("GET", path, params={"since_seq": since}, headers=headers, timeout=30) as answer:
             assert answer.status_code == 200
             for line in answer.iter_lines():

@@ -207,6 +207,7 @@ def serve(
     jobs: Annotated[int, typer.Option(help="Jobs at work at once", min=1)] = 4,
     rollouts: Annotated[int, typer.Option(help="Rollouts in flight, all jobs together", min=1)] = 128,
     waiting: Annotated[int, typer.Option(help="Jobs that may wait for their turn", min=1)] = 1000,
+    pass_: Annotated[list[str] | None, typer.Option("--pass", help="A variable that jobs may name")] = None,
     allow_host: Annotated[list[str] | None, typer.Option(help="A name the server is asked by")] = None,
     store: StorePath = None,
 ) -> None:
@@ -214,7 +215,9 @@ def serve(
     from paretune.cli.serve import serve_jobs
     from paretune.server.app import Settings
 
-    serve_jobs(store, Settings(host, port, jobs, rollouts, waiting, tuple(allow_host or ())))
+    serve_jobs(
+        store, Settings(host, port, jobs, rollouts, waiting, tuple(allow_host or ()), tuple(pass_ or ()))
+    )
 
 
 @app.command()

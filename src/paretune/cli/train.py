@@ -92,7 +92,7 @@ def train(options: TrainOptions, *, json: bool) -> None:
 
 
 def _found(job: PromptLearningJob, status: dict[str, Any]) -> None:
-    for name in ("baseline_score", "best_train_score", "best_validation_score"):
+    for name in ("baseline_score", "best_score", "best_train_score", "best_validation_score"):
         if status.get(name) is not None:
             say(f"{name.replace('_', ' '):24} {status[name]:.4f}")
     if text := job.get_best_prompt_text():

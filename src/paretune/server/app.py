@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import sys
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -22,9 +23,10 @@ from paretune.engine.workspace import Workspace
 from paretune.server import routes_candidates, routes_common
 from paretune.server.asking import handle_errors
 from paretune.server.door import Door, refuse_open_door
+from paretune.server.environment import JobEnvironment
 from paretune.server.keys import KeyRing
 from paretune.server.routes_jobs import PREFIXES, job_routes, submit_routes
-from paretune.server.service import JobSecrets, Service
+from paretune.server.service import Service
 from paretune.server.teller import Bells, Teller
 from paretune.server.vault import Vault
 from paretune.server.workers import Workers
@@ -32,6 +34,8 @@ from paretune.store.sql_jobs import SqlJobs
 
 logger = logging.getLogger(__name__)
 LOCK, KEY_FILE = "server.lock", "server.key"
+SWITCH_SECONDS = 0.001
+"""So long a thread that folds a run's record may hold up those that answer."""
 SHUTDOWN_SECONDS = 3
 """So long are answers that were begun waited for."""
 
@@ -39,7 +43,7 @@ SHUTDOWN_SECONDS = 3
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How a server works. `rollouts` may be out in all jobs together, `jobs` are at work at once, `waiting`
-    may wait. `hosts` are further names under which it is asked."""
+    may wait. `hosts` are further names under which it is asked, `passed` variables that jobs may name."""
 
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
@@ -47,6 +51,7 @@ class Settings:
     rollouts: int = 128
     waiting: int = 1_000
     hosts: Collection[str] = ()
+    passed: Collection[str] = ()
 
 
 @contextmanager
@@ -58,10 +63,10 @@ def opened(workspace: Workspace, settings: Settings) -> Iterator[tuple[ASGIApp, 
     with _alone(workspace), contextlib.closing(SqlJobs(workspace.address)) as jobs:
         keys = KeyRing(jobs)
         refuse_open_door(settings.host, keys)
-        held = JobSecrets(jobs, Vault(workspace.folder / KEY_FILE))
+        environment = JobEnvironment(jobs, Vault(workspace.folder / KEY_FILE), settings.passed)
         teller = Teller(jobs, workspace)
-        workers = Workers(jobs, workspace, held, teller.ended, settings.jobs, settings.rollouts)
-        service = Service(jobs, workspace, held, workers, teller, settings.waiting)
+        workers = Workers(jobs, workspace, environment, teller.ended, settings.jobs, settings.rollouts)
+        service = Service(jobs, workspace, environment, workers, teller, settings.waiting)
         yield Door(build(service), keys, {settings.host, *settings.hosts}), service
 
 
@@ -99,6 +104,7 @@ def build(service: Service) -> FastAPI:
 
 def serve(workspace: Workspace, settings: Settings) -> None:
     """Serve until interrupted; then bring all runs to rest. They go on with the next server."""
+    sys.setswitchinterval(SWITCH_SECONDS)
     with opened(workspace, settings) as (app, service):
         config = uvicorn.Config(
             app,

@@ -38,7 +38,7 @@ async def health(served: Served) -> dict[str, Any]:
 @router.get("/api/v1/crypto/public-key")
 async def public_key(served: Served) -> dict[str, str]:
     """The key that secrets are sealed with before they are sent."""
-    return {"public_key": served.secrets.vault.public_key, "alg": "libsodium.sealedbox.v1"}
+    return {"public_key": served.environment.vault.public_key, "alg": "libsodium.sealedbox.v1"}
 
 
 @router.post("/api/v1/env-keys", status_code=201)
@@ -55,7 +55,7 @@ async def keep_env_key(served: Served, sent: Body) -> dict[str, str]:
         base64.b64decode(sealed, validate=True)
     except binascii.Error:
         raise Misconfigured("ciphertext_b64", "is not base64") from None
-    await asyncio.to_thread(served.secrets.vault.open, sealed)  # refused now rather than by every job
+    await asyncio.to_thread(served.environment.vault.open, sealed)  # refused now rather than by every job
     await asyncio.to_thread(served.jobs.keep_secret, "", name, sealed)
     return {"id": f"env_{name}", "name": name, "updated_at": timestamp()}
 

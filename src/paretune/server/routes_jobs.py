@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
@@ -18,12 +18,13 @@ from paretune.server.submissions import Submission, offline, online
 from paretune.server.wire.events import event_json, metric_points
 from paretune.server.wire.jobs import cancellation, job_json, jobs_page, restarted, workflow_state
 from paretune.server.wire.results import Results, artifact, artifact_texts, artifacts
-from paretune.store.jobs import JobFilter
+from paretune.store.jobs import JobFilter, JobState
 
 Served = Annotated[Service, Depends(service)]
 Body = Annotated[dict[str, Any], Depends(body)]
 Since = Annotated[int, Query(ge=0)]
 MOST_EVENTS = 10_000
+STATES: tuple[JobState, ...] = get_args(JobState)
 
 PREFIXES = (
     "/api/prompt-learning/online/jobs",
@@ -58,8 +59,9 @@ def job_routes(prefix: str) -> APIRouter:
     router.add_api_route("/{job_id}/pause", _pause, methods=["POST"])
     router.add_api_route("/{job_id}/resume", _resume, methods=["POST"])
     router.add_api_route("/{job_id}/checkpoint", _checkpoint, methods=["GET"])
-    for name in ("restart-from-checkpoint", "restart_from_checkpoint"):
-        router.add_api_route(f"/{{job_id}}/{name}", _restart, methods=["POST"])
+    router.add_api_route("/{job_id}/restart-from-checkpoint", _restart, methods=["POST"])
+    old = "/{job_id}/restart_from_checkpoint"  # the same operation, as some clients spell it
+    router.add_api_route(old, _restart, methods=["POST"], include_in_schema=False)
     router.add_api_route("/{job_id}/workflow-state", _workflow_state, methods=["GET"])
     return router
 
@@ -103,6 +105,8 @@ async def _list(
     cursor: str = "",
 ) -> dict[str, Any]:
     """Jobs, newest first."""
+    if state and state not in STATES:
+        raise Misconfigured("state", f"{state[:80]!r} is none of {', '.join(STATES)}")
     which = JobFilter(state, kind, system_id, system_name, created_after, created_before)
     jobs, next_cursor = await asyncio.to_thread(served.jobs.page, which, limit, cursor)
     return jobs_page(jobs, next_cursor)

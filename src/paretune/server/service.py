@@ -11,17 +11,18 @@ from typing import Any
 from paretune.config import PromptLearningConfig
 from paretune.config.environment import reference
 from paretune.core.errors import Misconfigured, ParetuneError
+from paretune.engine.handed_on import env_name
 from paretune.engine.prepare import public_document
 from paretune.engine.workspace import Workspace
+from paretune.server.environment import TASK_KEY, JobEnvironment
+from paretune.server.pages import Pages
 from paretune.server.teller import Teller
-from paretune.server.vault import Vault
 from paretune.server.workers import RESUME, Workers
 from paretune.store import Draw, StatusSet, UnknownRun, Wish, Write, new_run_id
 from paretune.store.chain import chain
 from paretune.store.jobs import Jobs, JobState, StoredJob, StoredSystem, new_job_id, timestamp
 from paretune.views.run_view import RunView, read
 
-TASK_KEY = "ENVIRONMENT_API_KEY"
 MOST_WAITING = 1_000
 VIEWS = 4
 RUNNING: tuple[JobState, ...] = ("running",)
@@ -46,32 +47,21 @@ class TooMany(ParetuneError):
         return f"{self.current} jobs wait already, and this server takes {self.limit}: try again later"
 
 
-@dataclass(frozen=True, slots=True)
-class JobSecrets:
-    """Environment variables of a job's process: uploaded keys, and what came with the job itself."""
-
-    jobs: Jobs
-    vault: Vault
-
-    def of(self, job: StoredJob) -> Mapping[str, str]:
-        sealed = {**self.jobs.secrets(""), **self.jobs.secrets(job.id)}
-        return {name: self.vault.open(value) for name, value in sealed.items()}
-
-    def keep(self, owner: str, name: str, value: str) -> None:
-        self.jobs.keep_secret(owner, name, self.vault.seal(value))
-
-
 @dataclass(slots=True)
 class Service:
     """All that can be done with jobs."""
 
     jobs: Jobs
     workspace: Workspace
-    secrets: JobSecrets
+    environment: JobEnvironment
     workers: Workers
     teller: Teller
     most_waiting: int = MOST_WAITING
+    pages: Pages = field(init=False)
     _views: dict[str, tuple[int, RunView]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.pages = Pages(self.jobs)
 
     # -- taking jobs ------------------------------------------------------------------------------
 
@@ -80,9 +70,10 @@ class Service:
     ) -> StoredJob:
         """A job of this document. Raises Misconfigured, NotAvailable or TooMany; then nothing is kept."""
         await self._refuse_too_many()
+        await asyncio.to_thread(self.environment.refuse_others, config)
         job = StoredJob(
             id=new_job_id(),
-            name=config.task_app_id or config.gepa.env_name,
+            name=name_of(config),
             created_at=timestamp(),
             document=public_document(config),
             given=given,
@@ -96,7 +87,7 @@ class Service:
         key = config.task_app_api_key
         try:
             if key and reference(key) != key:  # written out, and not the name of a variable
-                await asyncio.to_thread(self.secrets.keep, job.id, TASK_KEY, key)
+                await asyncio.to_thread(self.environment.keep, job.id, TASK_KEY, key)
             await self.teller.submitted(job)
         except ParetuneError:
             await asyncio.to_thread(self.jobs.forget_secrets, job.id)
@@ -265,6 +256,13 @@ class Service:
             writes.append(replace(decision, chain=link))
         store.create_run(replace(run, id=child.run_id, created_at=child.created_at, status="queued", wish=""))
         store.commit(child.run_id, writes)
+
+
+def name_of(config: PromptLearningConfig) -> str:
+    """What people call the job; the documented default environment names nobody's."""
+    prompt = config.initial_prompt
+    told = (prompt.name or prompt.id) if prompt else None
+    return config.task_app_id or told or env_name(config) or config.algorithm
 
 
 def new_system(name: str, technique: str = "", metadata: Mapping[str, Any] | None = None) -> StoredSystem:

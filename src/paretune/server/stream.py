@@ -6,9 +6,7 @@ Nothing is kept for a reader but a number: who reads slowly, or not at all, dela
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator
 
 from fastapi import Request
 from fastapi.responses import StreamingResponse
@@ -16,9 +14,8 @@ from fastapi.responses import StreamingResponse
 from paretune.core.errors import Misconfigured
 from paretune.server.service import Service
 from paretune.server.teller import OVER
-from paretune.server.wire.events import event_json
 
-PAGE = 200
+DIGITS = 19
 KEEP_ALIVE_SECONDS = 10.0
 CANCELLED_SECONDS = 5.0
 
@@ -27,7 +24,7 @@ def stream(request: Request, service: Service, job_id: str, since: int) -> Strea
     """The answer to a reader, who may say in `Last-Event-ID` where it stands."""
     last = request.headers.get("last-event-id", "")
     if last:
-        if not last.isdigit():
+        if not (last.isascii() and last.isdecimal() and len(last) < DIGITS):
             raise Misconfigured("Last-Event-ID", "must be the number of an event")
         since = max(since, int(last))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -39,25 +36,17 @@ async def _lines(service: Service, job_id: str, since: int) -> AsyncIterator[str
     bells = service.teller.bells
     while not bells.closed:
         bell = bells.bell(job_id)
-        job = await service.job(job_id)  # before the events: its last ones are there when it says it is over
-        events = await asyncio.to_thread(service.jobs.events, job_id, since, PAGE)
-        for event in events:
-            yield frame(event_json(job_id, event))
-            since = event.seq
-        if events:
+        page = await service.pages.after(job_id, since, bell)
+        if page.text:
+            yield page.text
+            since = page.last
             continue
-        if job.state in OVER:
+        if page.state in OVER:
             bells.ring(job_id)  # nobody else will: it would be kept for ever
-            if job.state == "cancelled":  # no event tells clients that; they ask for the status now and then
+            if page.state == "cancelled":  # no event tells clients that; they ask for the status now and then
                 await asyncio.sleep(CANCELLED_SECONDS)
             return
         try:
             await asyncio.wait_for(bell.wait(), KEEP_ALIVE_SECONDS)
         except TimeoutError:
             yield ": still here\n\n"
-
-
-def frame(event: Mapping[str, Any]) -> str:
-    """One event: its number, its type, and all of it as JSON on one line."""
-    data = json.dumps(event, ensure_ascii=True, separators=(",", ":"))
-    return f"id: {event['seq']}\nevent: {event['type']}\ndata: {data}\n\n"

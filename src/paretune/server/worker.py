@@ -30,18 +30,20 @@ from paretune.views.evidence import write_packet
 from paretune.views.run_view import read
 
 METER_SECONDS = 1.0
+NICE = 5
+"""Jobs compute behind the server, which answers somebody."""
 
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """`document` names keys only; `secrets` are environment variables for this job alone. `share`: so many
+    """`document` names keys only; `variables` are all of the environment that it is told of. `share`: so many
     rollouts may be out."""
 
     store: str
     run_id: str
     job_id: str
     document: Mapping[str, Any]
-    secrets: Mapping[str, str]
+    variables: Mapping[str, str]
     share: int
     fresh: bool = False
 
@@ -102,8 +104,7 @@ async def _carry(
     orders: Orders, workspace: Workspace, rest: asyncio.Event, control: Control
 ) -> tuple[str, str]:
     config = PromptLearningConfig.from_mapping(orders.document)
-    environment = {**os.environ, **orders.secrets}
-    async with launched(config, environment, fresh=orders.run_id if orders.fresh else "") as launch:
+    async with launched(config, orders.variables, fresh=orders.run_id if orders.fresh else "") as launch:
         launch = _recorded(orders, workspace, launch)
         _say(at="work")
         while True:
@@ -184,5 +185,6 @@ async def _main() -> None:
 
 
 if __name__ == "__main__":
+    os.nice(NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server is interrupted, and tells its workers
     asyncio.run(_main())

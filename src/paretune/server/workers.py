@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from paretune.config import PromptLearningConfig
 from paretune.core.errors import Misconfigured, ParetuneError
 from paretune.engine.workspace import Workspace
+from paretune.server.environment import without
 from paretune.server.shares import shares
 from paretune.server.worker import Orders
 from paretune.store import StoreError, UnknownRun
@@ -65,8 +66,8 @@ class Worker:
             self.process.stdin.write((json.dumps(words) + "\n").encode())
 
 
-class Secrets(Protocol):
-    """Environment variables for one job's process."""
+class Environment(Protocol):
+    """The variables that a job is carried with."""
 
     def of(self, job: StoredJob) -> Mapping[str, str]: ...
 
@@ -77,7 +78,7 @@ class Workers:
 
     jobs: Jobs
     workspace: Workspace
-    secrets: Secrets
+    environment: Environment
     ended: Ended
     at_once: int = 4
     rollouts: int = 128
@@ -210,7 +211,7 @@ class Workers:
 
     async def _process(self, worker: Worker) -> tuple[tuple[str, str] | None, str]:
         """Status and detail that the process ended with, None if it was lost; and its last words."""
-        secrets = await asyncio.to_thread(self.secrets.of, worker.job)
+        variables = await asyncio.to_thread(self.environment.of, worker.job)
         worker.prepared = False
         worker.process = process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -225,7 +226,7 @@ class Workers:
         tail: deque[str] = deque(maxlen=TAIL)
         words = asyncio.create_task(_keep(process, tail))
         try:
-            await self._order(worker, process, secrets)
+            await self._order(worker, process, variables)
             said = await self._listen(worker, process)
             await process.wait()
             await words
@@ -236,17 +237,17 @@ class Workers:
             worker.process = None
             words.cancel()
         if said is None and tail:
-            logger.error("%s lost its process: %s", worker.job.id, _without("\n".join(tail), secrets))
-        return said, _without(tail[-1] if tail else f"exit code {process.returncode}", secrets)
+            logger.error("%s lost its process: %s", worker.job.id, without("\n".join(tail), variables))
+        return said, without(tail[-1] if tail else f"exit code {process.returncode}", variables)
 
-    async def _order(self, worker: Worker, process: Process, secrets: Mapping[str, str]) -> None:
+    async def _order(self, worker: Worker, process: Process, variables: Mapping[str, str]) -> None:
         job = worker.job
         orders = Orders(
             self.workspace.address,
             job.run_id,
             job.id,
             job.document,
-            dict(secrets),
+            dict(variables),
             worker.share,
             bool(job.given.get("fresh")),
         )
@@ -312,10 +313,3 @@ async def _keep(process: Process, tail: deque[str]) -> None:
     assert process.stderr is not None
     while line := await process.stderr.readline():
         tail.append(line.decode(errors="replace").strip()[:500])
-
-
-def _without(text: str, secrets: Mapping[str, str]) -> str:
-    for name, value in secrets.items():
-        if value:
-            text = text.replace(value, f"${name}")
-    return text

@@ -1,0 +1,78 @@
+"""What a job's process sees of the server's environment: what it may need, and no more.
+
+Whoever may submit names addresses that keys are sent to. So a document gets no variable of the server by
+naming it, but for those that were uploaded for jobs or that `paretune serve --pass` hands on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from paretune.config import PromptLearningConfig
+from paretune.config.providers import PROVIDERS
+from paretune.core.errors import Misconfigured
+from paretune.server.vault import Vault
+from paretune.store.jobs import Jobs, StoredJob
+
+TASK_KEY = "ENVIRONMENT_API_KEY"
+BASE_URL, PROPOSER_KEY = "PARETUNE_PROPOSER_BASE_URL", "PARETUNE_PROPOSER_API_KEY"
+PLAIN = frozenset({BASE_URL, "PARETUNE_PROPOSER_MODEL", "OPENAI_BASE_URL"})
+OWN = PLAIN | {TASK_KEY, PROPOSER_KEY} | {endpoint.key for endpoint in PROVIDERS.values()}
+"""Variables by which a server is configured. A provider's key goes to that provider only."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnvironment:
+    """`passed`: names of the server's variables that documents may name. Secrets are sealed in the store."""
+
+    jobs: Jobs
+    vault: Vault
+    passed: Collection[str] = ()
+    server: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    def keep(self, owner: str, name: str, value: str) -> None:
+        """A secret of a job, or with an empty owner of all jobs."""
+        self.jobs.keep_secret(owner, name, self.vault.seal(value))
+
+    def of(self, job: StoredJob) -> Mapping[str, str]:
+        """All variables that the job is carried with. Raises Misconfigured if a secret cannot be opened."""
+        names = [name for name in {*OWN, *self.passed} if name in self.server]
+        own = {name: self.server[name] for name in names}
+        if _address(job) not in (None, own.get(BASE_URL)):
+            own.pop(PROPOSER_KEY, None)  # it belongs to the server's endpoint, not to this one
+        sealed = {**self.jobs.secrets(""), **self.jobs.secrets(job.id)}
+        return {**own, **{name: self.vault.open(value) for name, value in sealed.items()}}
+
+    def refuse_others(self, config: PromptLearningConfig) -> None:
+        """Raises Misconfigured if the document names a variable that is not for jobs."""
+        key = config.task_app_api_key or ""
+        asked = {
+            "prompt_learning.task_app_api_key": key[1:].strip("{}") if key.startswith("$") else "",
+            "prompt_learning.proposer.api_key_env": config.proposer.api_key_env or "",
+        }
+        allowed = {TASK_KEY, *self.passed, *self.jobs.secrets("")}
+        for field_name, name in asked.items():
+            if name and name not in allowed:
+                raise Misconfigured(
+                    field_name,
+                    f"{name} is not handed to jobs here: upload it (POST /api/v1/env-keys), or start the "
+                    f"server with --pass {name}",
+                )
+
+
+def without(text: str, variables: Mapping[str, str]) -> str:
+    """The text with the names of secrets where their values were."""
+    for name, value in variables.items():
+        if value and name not in PLAIN:
+            text = text.replace(value, f"${name}")
+    return text
+
+
+def _address(job: StoredJob) -> str | None:
+    """The endpoint that the document itself names for the proposer."""
+    inner: Any = job.document.get("prompt_learning", {})
+    found: str | None = (inner.get("proposer") or {}).get("base_url")
+    return found

@@ -1,0 +1,53 @@
+"""Events as readers of streams get them: read once for all who stand at the same place."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from paretune.server.wire.events import event_json
+from paretune.store.jobs import Jobs, JobState
+
+PAGE = 200
+
+
+class Page(NamedTuple):
+    """The next events as they go out, the number of the last of them, and the job's state before them."""
+
+    text: str
+    last: int
+    state: JobState
+
+
+@dataclass(slots=True)
+class Pages:
+    """Lives on the event loop. Nothing is kept when nobody reads."""
+
+    jobs: Jobs
+    _reading: dict[tuple[str, int, asyncio.Event], asyncio.Task[Page]] = field(default_factory=dict)
+
+    async def after(self, job_id: str, since: int, bell: asyncio.Event) -> Page:
+        """What comes after the event `since`. Only who waits for the same `bell` shares a reading: one that
+        began before it rang may lack what it rang for."""
+        place = (job_id, since, bell)
+        reading = self._reading.get(place)
+        if reading is None:
+            reading = asyncio.create_task(asyncio.to_thread(self._read, job_id, since))
+            self._reading[place] = reading
+            reading.add_done_callback(lambda _: self._reading.pop(place, None))
+        return await asyncio.shield(reading)  # one who leaves leaves it to the others
+
+    def _read(self, job_id: str, since: int) -> Page:
+        state = self.jobs.job(job_id).state  # first: the last events are there when it says that it is over
+        events = self.jobs.events(job_id, since, PAGE)
+        text = "".join(frame(event_json(job_id, event)) for event in events)
+        return Page(text, events[-1].seq if events else since, state)
+
+
+def frame(event: Mapping[str, Any]) -> str:
+    """One event: its number, its type, and all of it as JSON on one line."""
+    data = json.dumps(event, ensure_ascii=True, separators=(",", ":"))
+    return f"id: {event['seq']}\nevent: {event['type']}\ndata: {data}\n\n"
