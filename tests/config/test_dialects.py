@@ -73,6 +73,7 @@ def from_the_third_client() -> dict[str, Any]:
     section["container_id"] = section.pop("task_app_id")
     section |= {"algorithm_name": "gepa", "execution_mode": "offline", "job_kind": "optimization"}
     section |= {"optimization_mode": "prompt", "target_mode": "prompt", "target_kind": None}
+    section["rollout_health_check_mode"] = "warn"
     prompt = section.pop("initial_prompt")
     messages = [{"role": m["role"], "content": m["pattern"]} for m in prompt["messages"]]
     stage = {"stage_id": prompt["id"], "name": prompt["name"], "messages": messages}
@@ -229,6 +230,12 @@ def test_what_clients_know_and_we_do_not_do_is_said(sent: dict[str, Any], field:
     with pytest.raises(NotAvailable) as caught:
         PromptLearningConfig.from_mapping(job(**sent))
     assert str(caught.value) == f"not available yet: prompt_learning.{field}"
+
+
+def test_a_trial_before_the_run_is_strict_or_not() -> None:
+    with pytest.raises(Misconfigured, match="must be strict, warn or off") as caught:
+        PromptLearningConfig.from_mapping(job(gepa={"rollout_health_check_mode": "never"}))
+    assert caught.value.field == "prompt_learning.gepa.rollout_health_check_mode"
 
 
 def test_a_copied_name_stays_unknown_where_no_client_puts_it() -> None:

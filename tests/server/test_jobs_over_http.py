@@ -171,8 +171,9 @@ def test_pause_and_resume_both_ways(server: Server, task: PacedTask) -> None:
     job = server.submit(named_job(task.url, "rests"))
     server.at_step(job, 1)
     server.ask("POST", f"{ANY}/{job}/pause")
-    server.until(job, "paused")
+    rested = server.until(job, "paused")
     asked = task.total
+    assert rested["rollouts_completed"] == asked  # those too that came home after the last decision
     child = server.ask("POST", f"{ANY}/{job}/restart_from_checkpoint")["child_job_id"]
     server.ask("PATCH", f"{ANY}/{job}", json={"state": "running"})
     server.ask("PATCH", f"{ANY}/{job}", json={"state": "paused"})
