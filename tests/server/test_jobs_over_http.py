@@ -143,8 +143,9 @@ def test_jobs_are_listed_by_page_and_filter(server: Server, done: dict[str, str]
     assert set(done.values()) <= set(found)
     assert len(found) == len(set(found))
     named = server.get(OFFLINE, system_name="words")["items"]
-    assert [item["job_id"] for item in named] == [done[OFFLINE]]
-    system = named[0]["system_id"]
+    assert named[-1]["job_id"] == done[OFFLINE]
+    assert {item["system"]["name"] for item in named} == {"words"}
+    system = named[-1]["system_id"]
     assert server.get(f"/api/v1/policy-optimization/systems/{system}")["name"] == "words"
     assert server.get(f"/api/systems/{system}/candidates")["items"]
     born = server.job(done[OFFLINE])["created_at"]

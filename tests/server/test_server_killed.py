@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from support.paced_task import PacedTask
-from support.programs import command_line
+from support.programs import KEY, command_line
 from support.served import Server, named_job, serving, until
 
 pytestmark = pytest.mark.timeout(120)
@@ -117,6 +117,18 @@ def test_a_worker_that_dies_three_times_has_failed(
         assert server.until(next_one)["state"] == "succeeded"
         server.ask("POST", f"/api/jobs/{job}/resume")
         assert server.until(job, "succeeded")["error"] is None
+
+
+def test_a_server_that_lost_its_key_says_so(task: PacedTask, tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        document = named_job(task.url, "sealed")
+        document["prompt_learning"]["task_app_api_key"] = KEY
+        job = server.submit(document, auto_start=False)
+        server.end()
+        (server.store.parent / "server.key").unlink()
+        server.start()
+        server.ask("POST", f"/api/jobs/{job}/resume")
+        assert "not sealed for this server" in server.until(job, "failed")["error"]
 
 
 def test_a_second_server_on_the_store_is_refused(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from paretune.store.jobs import UnknownJob, UnknownSystem
 logger = logging.getLogger(__name__)
 
 
-def service(request: Request) -> Service:
-    """The server's."""
+async def service(request: Request) -> Service:
+    """The server's. A coroutine, as all that routes depend on: a plain function takes a thread each time."""
     found: Service = request.app.state.service
     return found
 

@@ -55,6 +55,12 @@ class KeyRing:
         digest = _digest(token)
         return _live(self._keys(), digest) or _live(self._read(), digest)
 
+    @property
+    def at_hand(self) -> bool:
+        """True while `any` answers from what was read last."""
+        known = self._known
+        return known is not None and self._clock() - known[0] < FRESH_SECONDS
+
     def any(self) -> bool:
         """True if there ever was a key: once the last one is revoked nobody passes, rather than everybody."""
         return bool(self._keys())

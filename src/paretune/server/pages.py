@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from paretune.server.wire.events import event_json
 from paretune.store.jobs import Jobs, JobState
 
-PAGE = 200
+PAGE = 100
+THREADS = 2
 
 
 class Page(NamedTuple):
@@ -24,10 +26,14 @@ class Page(NamedTuple):
 
 @dataclass(slots=True)
 class Pages:
-    """Lives on the event loop. Nothing is kept when nobody reads."""
+    """Lives on the event loop. Nothing is kept when nobody reads.
+
+    Threads of their own: who asks for one job does not wait behind those who read whole logs.
+    """
 
     jobs: Jobs
-    _reading: dict[tuple[str, int, asyncio.Event], asyncio.Task[Page]] = field(default_factory=dict)
+    _reading: dict[tuple[str, int, asyncio.Event], asyncio.Future[Page]] = field(default_factory=dict)
+    _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THREADS, "pages"))
 
     async def after(self, job_id: str, since: int, bell: asyncio.Event) -> Page:
         """What comes after the event `since`. Only who waits for the same `bell` shares a reading: one that
@@ -35,7 +41,7 @@ class Pages:
         place = (job_id, since, bell)
         reading = self._reading.get(place)
         if reading is None:
-            reading = asyncio.create_task(asyncio.to_thread(self._read, job_id, since))
+            reading = asyncio.get_running_loop().run_in_executor(self._threads, self._read, job_id, since)
             self._reading[place] = reading
             reading.add_done_callback(lambda _: self._reading.pop(place, None))
         return await asyncio.shield(reading)  # one who leaves leaves it to the others

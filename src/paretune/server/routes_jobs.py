@@ -36,7 +36,7 @@ PREFIXES = (
 """A, B and C; the last is what newer clients of B and C ask beside theirs."""
 
 
-def known(job_id: str) -> str:
+async def known(job_id: str) -> str:
     """The id, if it can be one: what is none has no job."""
     return checked_id(job_id)
 
