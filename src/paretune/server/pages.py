@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from paretune.server.wire.events import event_json
 from paretune.store.jobs import Jobs, JobState
 
-PAGE = 100
-THREADS = 2
+PAGE = 25
+THREADS = 1
 
 
 class Page(NamedTuple):
