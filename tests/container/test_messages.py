@@ -144,6 +144,17 @@ def test_side_information_under_names_of_its_own_is_feedback() -> None:
     assert answer.feedback == '{"missed_rule": "dates"}'
 
 
+def test_a_trace_is_kept_without_the_id_of_its_rollout() -> None:
+    trace = {"metadata": {"trace_correlation_id": "ro_7f"}, "log": ["began ro_7f", "ended"]}
+    answers = [
+        read_answer(json.loads(json.dumps({"reward": 1, "trace": trace}).replace("ro_7f", own)), own)
+        for own in ("ro_7f", "ro_8a")
+    ]
+    assert answers[0] == answers[1], "equal rollouts of two runs make equal packets"
+    assert isinstance(answers[0].trace, dict)
+    assert answers[0].trace["log"] == ["began (this rollout)", "ended"]
+
+
 def test_texts_and_traces_have_a_limit() -> None:
     long = "x" * 3_000_000
     answer = read_answer({"reward": 0, "metadata": {"feedback": long}, "trace": {"log": long}}, "ro_1")

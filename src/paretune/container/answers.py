@@ -38,6 +38,7 @@ TEXTS = {
     "expected": ("expected", "label", "gold", "target"),
 }
 NOT_TOLD = Usage()
+NO_ID = "(this rollout)"
 MAX_TEXT = 20_000
 MAX_TRACE = 1_000_000
 
@@ -61,7 +62,7 @@ def read_answer(body: JsonValue, rollout_id: str) -> Answer:
         input=texts["input"],
         output=texts["output"],
         expected=texts["expected"],
-        trace=_trace(body),
+        trace=_trace(body, rollout_id),
         usage=_usage(body),
     )
 
@@ -234,12 +235,16 @@ def _responses(body: Mapping[str, JsonValue]) -> Iterator[Mapping[str, JsonValue
             yield event["llm_response"]
 
 
-def _trace(body: Mapping[str, JsonValue]) -> JsonValue:
+def _trace(body: Mapping[str, JsonValue], rollout_id: str) -> JsonValue:
+    """Without the rollout's id, which tells a proposer nothing and would make equal packets differ."""
     trace = body.get("trace") or body.get("trajectories") or None
     if trace is None:
         return None
     trace = storable(trace)
     text = json.dumps(trace, ensure_ascii=False)
+    if rollout_id and rollout_id in text:
+        text = text.replace(rollout_id, NO_ID)
+        trace = json.loads(text)
     if len(text) > MAX_TRACE:
         return {"cut": True, "characters": len(text), "start": text[:MAX_TRACE]}
     return trace
