@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from paretune.server.wire.events import event_json
-from paretune.store.jobs import Jobs, JobState
+from paretune.server.wire.events import event_text
+from paretune.store.jobs import JobEvent, Jobs, JobState
 
 PAGE = 25
 THREADS = 1
@@ -49,11 +47,10 @@ class Pages:
     def _read(self, job_id: str, since: int) -> Page:
         state = self.jobs.job(job_id).state  # first: the last events are there when it says that it is over
         events = self.jobs.events(job_id, since, PAGE)
-        text = "".join(frame(event_json(job_id, event)) for event in events)
+        text = "".join(frame(job_id, event) for event in events)
         return Page(text, events[-1].seq if events else since, state)
 
 
-def frame(event: Mapping[str, Any]) -> str:
+def frame(job_id: str, event: JobEvent) -> str:
     """One event: its number, its type, and all of it as JSON on one line."""
-    data = json.dumps(event, ensure_ascii=True, separators=(",", ":"))
-    return f"id: {event['seq']}\nevent: {event['type']}\ndata: {data}\n\n"
+    return f"id: {event.seq}\nevent: {event.type}\ndata: {event_text(job_id, event)}\n\n"

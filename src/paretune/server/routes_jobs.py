@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Annotated, Any, get_args
@@ -15,10 +16,10 @@ from paretune.server.asking import body, service, text
 from paretune.server.service import Conflict, NotFound, Service, checked_id
 from paretune.server.stream import stream
 from paretune.server.submissions import Submission, offline, online
-from paretune.server.wire.events import event_json, metric_points
+from paretune.server.wire.events import event_text, metric_points
 from paretune.server.wire.jobs import cancellation, job_json, jobs_page, restarted, workflow_state
 from paretune.server.wire.results import Results, artifact, artifact_texts, artifacts
-from paretune.store.jobs import JobFilter, JobState
+from paretune.store.jobs import JobFilter, Jobs, JobState
 
 Served = Annotated[Service, Depends(service)]
 Body = Annotated[dict[str, Any], Depends(body)]
@@ -133,11 +134,17 @@ async def _patch(served: Served, job_id: JobId, sent: Body) -> dict[str, Any]:
 
 async def _events(
     served: Served, job_id: JobId, since_seq: Since = 0, limit: Annotated[int, Query(ge=1)] = MOST_EVENTS
-) -> dict[str, Any]:
+) -> Response:
     """Events with a larger number, in order."""
-    found = await asyncio.to_thread(served.jobs.events, job_id, since_seq, min(limit, MOST_EVENTS))
-    events = [event_json(job_id, event) for event in found]
-    return {"events": events, "next_seq": found[-1].seq if found else since_seq, "job_id": job_id}
+    text = await asyncio.to_thread(_events_text, served.jobs, job_id, since_seq, min(limit, MOST_EVENTS))
+    return Response(text, media_type="application/json")
+
+
+def _events_text(jobs: Jobs, job_id: str, since: int, limit: int) -> str:
+    found = jobs.events(job_id, since, limit)
+    told = ", ".join(event_text(job_id, event) for event in found)
+    last = found[-1].seq if found else since
+    return f'{{"events": [{told}], "next_seq": {last}, "job_id": {json.dumps(job_id)}}}'
 
 
 async def _stream(request: Request, served: Served, job_id: JobId, since_seq: Since = 0) -> Response:

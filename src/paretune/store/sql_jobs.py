@@ -10,7 +10,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, Unpack
 
-from paretune.core.canonical import JsonValue
+from paretune.core.canonical import JsonValue, Written
 from paretune.core.errors import Misconfigured
 from paretune.store.base import StoreError
 from paretune.store.databases import Session
@@ -258,7 +258,7 @@ def _event_row(event: JobEvent, seq: int) -> Row:
 
 def _event_from_row(row: Row) -> JobEvent:
     seq, at, type, message, data, level = row
-    return JobEvent(seq, at, type, message, json.loads(data), level)
+    return JobEvent(seq, at, type, message, Written(data), level)
 
 
 def _sought(given: Mapping[str, JsonValue]) -> Iterator[str]:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from paretune.core import events
+from paretune.core.canonical import Written, canonical_json
 from paretune.core.errors import ParetuneError
 from paretune.core.events import Decision, to_record
-from paretune.server.wire.events import event_json, is_terminal, metric_points
+from paretune.server.wire.events import event_text, is_terminal, metric_points
 from paretune.server.wire.projection import MOST, Projection
 from paretune.server.wire.standing import Meter
 from paretune.store import StoredDecision
@@ -193,10 +194,19 @@ def test_a_record_that_cannot_be_read_is_an_error() -> None:
 
 def test_one_event_as_clients_read_it() -> None:
     first = record("classic").told()[1][0]
-    told = event_json("pl_1", first)
+    told = json.loads(event_text("pl_1", first))
     assert (told["job_id"], told["type"], told["level"]) == ("pl_1", "prompt.learning.created", "info")
     assert told["created_at"] == told["ts"] == "2026-01-02T03:04:05.678+00:00"
     assert told["timestamp_ms"] == 1767323045678
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_an_event_is_one_line_whatever_is_in_it(stored: bool) -> None:
+    data = {"text": "one\u2028two\x85three\u2029\nfour", "n": [1, {"é": None}]}
+    told = JobEvent(7, "", "x", "a\u2028b", Written(canonical_json(data)) if stored else data)
+    (line,) = event_text("pl_1", told).splitlines()
+    assert json.loads(line)["data"] == data
+    assert json.loads(line)["message"] == "a\u2028b"
 
 
 # -- long runs ------------------------------------------------------------------------------------

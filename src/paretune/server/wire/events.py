@@ -7,11 +7,16 @@ other's. Both are written to one log, one after the other.
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from paretune.core.canonical import Written, canonical_json
 from paretune.store.jobs import JobEvent
+
+LINE_ENDS = {"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+"""What some readers of lines take for an end, and JSON does not escape by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +48,25 @@ def known(data: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in data.items() if value is not None}
 
 
-def event_json(job_id: str, told: JobEvent) -> dict[str, Any]:
-    """One event as every client reads it, from pages and streams alike."""
-    return {
+def event_text(job_id: str, told: JobEvent) -> str:
+    """One event as every client reads it, from pages and streams alike: JSON on one line.
+
+    Its data go out as they are stored: the last event of a job may be megabytes.
+    """
+    head = {
         "job_id": job_id,
         "seq": told.seq,
         "type": told.type,
         "message": told.message,
         "level": told.level,
-        "data": dict(told.data),
         "created_at": told.at,
         "ts": told.at,
         **known({"timestamp_ms": _milliseconds(told.at)}),
     }
+    data = told.data.text if isinstance(told.data, Written) else canonical_json(dict(told.data))
+    for mark, escape in LINE_ENDS.items():
+        data = data.replace(mark, escape)
+    return f'{json.dumps(head)[:-1]}, "data": {data}}}'
 
 
 def _milliseconds(at: str) -> int | None:
