@@ -56,6 +56,18 @@ class ProposerConfig(Section):
     prompt_usd_per_million: float | None = Field(None, ge=0)
     completion_usd_per_million: float | None = Field(None, ge=0)
 
+    @field_validator("base_url")
+    @classmethod
+    def _has_no_password(cls, value: str | None) -> str | None:
+        return value and without_user("base_url", value, "api_key_env")
+
+
+def without_user(name: str, address: str, instead: str) -> str:
+    """The address, which goes on record as it is. Raises ValueError if it holds a user or password."""
+    if "@" in address.partition("//")[2].split("/", 1)[0]:
+        raise ValueError(f"{name} must not hold a user or password; use {instead}")
+    return address
+
 
 class ContainerConfig(Section):
     """How the task container is called, and how many failures the run stands.
@@ -128,9 +140,7 @@ class PromptLearningConfig(Section):
     def _is_http(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")):
             raise ValueError("task_app_url must start with http:// or https://")
-        if "@" in value.split("//", 1)[1].split("/", 1)[0]:
-            raise ValueError("task_app_url must not hold a user or password; use task_app_api_key")
-        return value.rstrip("/")
+        return without_user("task_app_url", value, "task_app_api_key").rstrip("/")
 
     @field_validator("algorithm", mode="before")
     @classmethod

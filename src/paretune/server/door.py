@@ -60,7 +60,7 @@ class Door:
         if not self._known(host):
             raise Refusal(421, "unknown_host", f"this server is not {host[:100]!r}; see --allow-host")
         origin = headers.get("origin")
-        if origin is not None and not self._known(_name(urlsplit(origin).netloc)):
+        if origin is not None and not self._known(_host_of(origin)):
             raise Refusal(403, "origin_refused", "pages of other places are not let in; see --allow-host")
         await self._check_key(scope)
 
@@ -99,6 +99,14 @@ def _name(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.rpartition(":")[0] if host.count(":") == 1 else host
+
+
+def _host_of(origin: str) -> str:
+    """Nobody's, of an origin that is none."""
+    try:
+        return _name(urlsplit(origin).netloc)
+    except ValueError:
+        return ""
 
 
 class _Limited:
