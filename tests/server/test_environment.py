@@ -33,6 +33,10 @@ def environment(tmp_path: Path) -> Iterator[JobEnvironment]:
         yield JobEnvironment(jobs, Vault(tmp_path / "key"), server=SERVER)
 
 
+def keep(environment: JobEnvironment, owner: str, name: str, value: str) -> None:
+    environment.jobs.keep_secret(owner, name, environment.vault.seal(value))
+
+
 def config(key: str | None = None, **proposer: str) -> PromptLearningConfig:
     section: dict[str, Any] = {
         "algorithm": "gepa",
@@ -43,9 +47,9 @@ def config(key: str | None = None, **proposer: str) -> PromptLearningConfig:
 
 
 def test_a_job_sees_what_configures_jobs_and_nothing_else(environment: JobEnvironment) -> None:
-    environment.keep("", "UPLOADED_API_KEY", "sk-uploaded")
-    environment.keep("pl_1", "ENVIRONMENT_API_KEY", "own-key")
-    environment.keep("pl_2", "OTHERS_API_KEY", "sk-other")
+    keep(environment, "", "UPLOADED_API_KEY", "sk-uploaded")
+    keep(environment, "pl_1", "ENVIRONMENT_API_KEY", "own-key")
+    keep(environment, "pl_2", "OTHERS_API_KEY", "sk-other")
     seen = environment.of(JOB)
     assert not {"PATH", "CLOUD_SECRET", "OTHERS_API_KEY"} & seen.keys()
     assert seen["UPLOADED_API_KEY"] == "sk-uploaded"
@@ -64,7 +68,7 @@ def test_the_servers_proposer_key_goes_to_no_endpoint_of_a_document(
 
 
 def test_a_document_may_name_only_what_is_for_jobs(environment: JobEnvironment) -> None:
-    environment.keep("", "UPLOADED_API_KEY", "sk-uploaded")
+    keep(environment, "", "UPLOADED_API_KEY", "sk-uploaded")
     for fine in (None, "written-out", "$ENVIRONMENT_API_KEY", "${UPLOADED_API_KEY}"):
         environment.refuse_others(config(fine))
     for name in ("CLOUD_SECRET", "OPENAI_API_KEY", "PARETUNE_PROPOSER_API_KEY"):

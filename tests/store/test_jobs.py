@@ -241,8 +241,27 @@ def test_secrets_belong_to_their_owner_and_can_be_forgotten(jobs: SqlJobs) -> No
     jobs.keep_secret("pl_1", "OTHER", "sealed 3")
     jobs.keep_secret("pl_1", "KEY", "sealed 4")
     assert jobs.secrets("pl_1") == {"KEY": "sealed 4", "OTHER": "sealed 3"}
-    jobs.forget_secrets("pl_1")
-    assert (jobs.secrets("pl_1"), jobs.secrets("")) == ({}, {"KEY": "sealed 1"})
+    jobs.create(job(1), secrets={"KEY": "sealed 5"})
+    assert jobs.secrets(job(1).id) == {"KEY": "sealed 5"}
+    jobs.append(job(1).id, [], state="failed")
+    assert jobs.secrets(job(1).id) == {"KEY": "sealed 5"}
+    jobs.append(job(1).id, [], forget_secrets=True, state="cancelled")
+    assert [jobs.secrets(owner) for owner in (job(1).id, "")] == [{}, {"KEY": "sealed 1"}]
+    assert jobs.secrets("pl_1") == {"KEY": "sealed 4", "OTHER": "sealed 3"}
+
+
+def test_a_job_that_cannot_be_kept_leaves_nothing(jobs: SqlJobs) -> None:
+    """Its row, its first events and its secrets are there together or not at all."""
+    jobs.create(job(1), [event("created")], {"KEY": "sealed"})
+    assert [told.seq for told in jobs.events(job(1).id)] == [1]
+    with pytest.raises(StoreError, match="exists already"):
+        jobs.create(job(1), [event("again")], {"OTHER": "sealed"})
+    with pytest.raises(StoreError, match="not JSON"):
+        jobs.create(job(2), [event("unkept", data=object())], {"KEY": "sealed"})
+    with pytest.raises(UnknownJob):
+        jobs.job(job(2).id)
+    assert (jobs.secrets(job(2).id), jobs.secrets(job(1).id)) == ({}, {"KEY": "sealed"})
+    assert jobs.last_seq(job(1).id) == 1
 
 
 def test_keys_are_kept_when_they_are_revoked(jobs: SqlJobs) -> None:

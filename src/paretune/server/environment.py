@@ -33,10 +33,6 @@ class JobEnvironment:
     passed: Collection[str] = ()
     server: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
-    def keep(self, owner: str, name: str, value: str) -> None:
-        """A secret of a job, or with an empty owner of all jobs."""
-        self.jobs.keep_secret(owner, name, self.vault.seal(value))
-
     def of(self, job: StoredJob) -> Mapping[str, str]:
         """All variables that the job is carried with. Raises Misconfigured if a secret cannot be opened."""
         names = [name for name in {*OWN, *self.passed} if name in self.server]

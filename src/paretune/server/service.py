@@ -85,13 +85,9 @@ class Service:
         )
         job = replace(job, given=await asyncio.to_thread(self._with_system, job.given))
         key = config.task_app_api_key
-        try:
-            if key and reference(key) != key:  # written out, and not the name of a variable
-                await asyncio.to_thread(self.environment.keep, job.id, TASK_KEY, key)
-            await self.teller.submitted(job)
-        except ParetuneError:
-            await asyncio.to_thread(self.jobs.forget_secrets, job.id)
-            raise
+        written_out = key and reference(key) != key  # and not the name of a variable
+        secrets = {TASK_KEY: self.environment.vault.seal(key)} if key and written_out else {}
+        await self.teller.submitted(job, secrets)
         self.workers.wake()
         return job
 
@@ -232,15 +228,14 @@ class Service:
             standing={},
             told=0,
         )
+        sealed = await asyncio.to_thread(self.jobs.secrets, parent.id)
         await asyncio.to_thread(self._copy, parent, child)
-        await self.teller.submitted(child)
+        await self.teller.submitted(child, sealed)
         self.workers.wake()
         return child
 
     def _copy(self, parent: StoredJob, child: StoredJob) -> None:
         """The parent's record under the child's run; what it paid stays with the parent."""
-        for name, sealed in self.jobs.secrets(parent.id).items():
-            self.jobs.keep_secret(child.id, name, sealed)
         store = self.workspace.store
         try:
             run, log = store.run(parent.run_id), store.decisions(parent.run_id)

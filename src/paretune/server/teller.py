@@ -75,9 +75,9 @@ class Teller:
                     troubles[job_id] = str(error)
             await asyncio.sleep(EVERY_SECONDS)
 
-    async def submitted(self, job: StoredJob) -> None:
-        """A job is there: its row and its first events."""
-        await self._do(self._submit, job)
+    async def submitted(self, job: StoredJob, secrets: Mapping[str, str]) -> None:
+        """A job is there: its row, its first events and its sealed secrets."""
+        await self._do(self._submit, job, secrets)
 
     async def follow(self, job_id: str, meter: Mapping[str, Any]) -> None:
         """Tell what was decided since."""
@@ -103,10 +103,8 @@ class Teller:
 
     # -- in the teller's thread -------------------------------------------------------------------
 
-    def _submit(self, job: StoredJob) -> None:
-        fold = Projection(job, None)
-        self.jobs.create(job)
-        self.jobs.append(job.id, fold.begin())
+    def _submit(self, job: StoredJob, secrets: Mapping[str, str]) -> None:
+        self.jobs.create(job, Projection(job, None).begin(), secrets)
 
     def _catch_up(self, job_id: str, meter: Meter | None = None) -> bool:
         """True if there was anything to tell."""
@@ -149,9 +147,8 @@ class Teller:
         changes: Changes = {"state": state, "detail": detail, "wish": "", "standing": fold.standing}
         changes["ended_at"] = timestamp() if over else ""
         self._folds.pop(job_id, None)
-        self.jobs.append(job_id, events, **changes)
-        if over and state != "failed":  # one that failed may be tried again
-            self.jobs.forget_secrets(job_id)
+        done = over and state != "failed"  # one that failed may be tried again
+        self.jobs.append(job_id, events, forget_secrets=done, **changes)
 
     def _fold(self, job_id: str) -> tuple[Projection | None, int]:
         """The fold of what is told already, and how much that is; None while there is no run."""

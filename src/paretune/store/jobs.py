@@ -121,8 +121,11 @@ class StoredSystem:
 class Jobs(Protocol):
     """Every method may be called from any thread; nobody who reads waits for somebody who writes."""
 
-    def create(self, job: StoredJob) -> None:
-        """Add a job. Raises StoreError if the id exists."""
+    def create(
+        self, job: StoredJob, events: Sequence[JobEvent] = (), secrets: Mapping[str, str] | None = None
+    ) -> None:
+        """Add a job with its first events and its sealed secrets, all or nothing. Raises StoreError if the
+        id exists."""
         ...
 
     def job(self, job_id: str) -> StoredJob:
@@ -156,10 +159,12 @@ class Jobs(Protocol):
         self,
         job_id: str,
         events: Sequence[JobEvent],
+        *,
+        forget_secrets: bool = False,
         **changes: Unpack[Changes],
     ) -> int:
         """Add events behind those that are there, whatever `seq` they carry, and change the job, in one
-        transaction; the last `seq` now. Raises UnknownJob."""
+        transaction, which may also forget the job's secrets; the last `seq` now. Raises UnknownJob."""
         ...
 
     def events(self, job_id: str, since: int = 0, limit: int = 10_000) -> list[JobEvent]:
@@ -177,8 +182,6 @@ class Jobs(Protocol):
     def secrets(self, owner: str) -> dict[str, str]:
         """Sealed values by name."""
         ...
-
-    def forget_secrets(self, owner: str) -> None: ...
 
     def add_key(self, key: StoredKey) -> None:
         """Raises StoreError if the id or the digest exists."""

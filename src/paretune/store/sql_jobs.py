@@ -47,6 +47,7 @@ KEEP_SECRET = (
     insert("job_secrets", "owner", "name", "sealed")
     + " ON CONFLICT (owner, name) DO UPDATE SET sealed = excluded.sealed"
 )
+FORGET_SECRETS = "DELETE FROM job_secrets WHERE owner = ?"
 THE_JOB = f"SELECT {', '.join(JOB)} FROM jobs"
 OLDER = "(created_at, id) < (?, ?)"
 NEWEST_FIRST = " ORDER BY created_at DESC, id DESC"
@@ -61,11 +62,16 @@ class SqlJobs(Tables):
 
     schema = JOB_SCHEMA
 
-    def create(self, job: StoredJob) -> None:
+    def create(
+        self, job: StoredJob, events: Sequence[JobEvent] = (), secrets: Mapping[str, str] | None = None
+    ) -> None:
         row = [_column(name, getattr(job, name)) for name in JOB]
+        sealed = [(job.id, storable(name), value) for name, value in (secrets or {}).items()]
         with self._write() as session:
             if not session.run(ADD_JOB, *row, *_sought(job.given)):
                 raise StoreError(f"{self.name}: job {job.id} exists already")
+            _add_events(session, job.id, events)
+            session.each(KEEP_SECRET, sealed)
 
     def job(self, job_id: str) -> StoredJob:
         with self._read() as session:
@@ -113,16 +119,17 @@ class SqlJobs(Tables):
         self,
         job_id: str,
         events: Sequence[JobEvent],
+        *,
+        forget_secrets: bool = False,
         **changes: Unpack[Changes],
     ) -> int:
         with self._write() as session:
             # The update comes first: until it is committed nobody else numbers events of this job.
             if not _update(session, job_id, (), changes):
                 raise _unknown(job_id)
-            last = _last_seq(session, job_id)
-            rows = [_event_row(event, seq) for seq, event in enumerate(events, last + 1)]
-            session.each(ADD_EVENT, [(job_id, *row) for row in rows])
-        return last + len(rows)
+            if forget_secrets:
+                session.run(FORGET_SECRETS, job_id)
+            return _add_events(session, job_id, events)
 
     def events(self, job_id: str, since: int = 0, limit: int = 10_000) -> list[JobEvent]:
         since, limit = (min(max(number, 0), LARGEST) for number in (since, limit))
@@ -147,10 +154,6 @@ class SqlJobs(Tables):
         with self._read() as session:
             statement = "SELECT name, sealed FROM job_secrets WHERE owner = ? ORDER BY name"
             return dict(session.rows(statement, owner))
-
-    def forget_secrets(self, owner: str) -> None:
-        with self._write() as session:
-            session.run("DELETE FROM job_secrets WHERE owner = ?", owner)
 
     def add_key(self, key: StoredKey) -> None:
         row = [_column(name, getattr(key, name)) for name in KEY]
@@ -233,6 +236,14 @@ def _require(session: Session, job_id: str) -> None:
 
 def _unknown(job_id: str) -> UnknownJob:
     return UnknownJob(f"no job {job_id}")
+
+
+def _add_events(session: Session, job_id: str, events: Sequence[JobEvent]) -> int:
+    """The last `seq` then."""
+    last = _last_seq(session, job_id)
+    rows = [_event_row(event, seq) for seq, event in enumerate(events, last + 1)]
+    session.each(ADD_EVENT, [(job_id, *row) for row in rows])
+    return last + len(rows)
 
 
 def _last_seq(session: Session, job_id: str) -> int:
