@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -33,6 +34,10 @@ async def body(request: Request) -> dict[str, Any]:
     data = await request.body()
     if not data.strip():
         return {}
+    return await asyncio.to_thread(_object, data)  # of a large one it takes a second
+
+
+def _object(data: bytes) -> dict[str, Any]:
     try:
         value = parse_json(data)
     except NotJson as error:
