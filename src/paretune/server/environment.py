@@ -61,8 +61,8 @@ class JobEnvironment:
 
 def without(text: str, variables: Mapping[str, str]) -> str:
     """The text with the names of secrets where their values were."""
-    for name, value in variables.items():
-        if value and name not in PLAIN:
+    for name, value in sorted(variables.items(), key=lambda one: len(one[1]), reverse=True):
+        if value and name not in PLAIN:  # the longest first: another may begin like it
             text = text.replace(value, f"${name}")
     return text
 

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import Any
 
 from paretune.config import PromptLearningConfig
@@ -18,7 +19,7 @@ from paretune.server.environment import TASK_KEY, JobEnvironment
 from paretune.server.pages import Pages
 from paretune.server.teller import Teller
 from paretune.server.workers import RESUME, Workers
-from paretune.store import Draw, StatusSet, UnknownRun, Wish, Write, new_run_id
+from paretune.store import Draw, UnknownRun, Wish, Write, new_run_id
 from paretune.store.chain import chain
 from paretune.store.jobs import Jobs, JobState, StoredJob, StoredSystem, new_job_id, timestamp
 from paretune.views.run_view import RunView, read
@@ -58,7 +59,9 @@ class Service:
     teller: Teller
     most_waiting: int = MOST_WAITING
     pages: Pages = field(init=False)
-    _views: dict[str, tuple[int, RunView]] = field(default_factory=dict)
+    _views: dict[str, tuple[str, RunView]] = field(default_factory=dict)
+    _kept: Lock = field(default_factory=Lock)
+    """Held by the thread that changes `_views`."""
 
     def __post_init__(self) -> None:
         self.pages = Pages(self.jobs)
@@ -119,16 +122,18 @@ class Service:
         return job, await asyncio.to_thread(self._view, job)
 
     def _view(self, job: StoredJob) -> RunView | None:
-        kept = self._views.get(job.id)
-        if kept is not None and kept[0] == job.told and job.state != "running":
+        as_of, kept = f"{job.state} {job.updated_at}", self._views.get(job.id)
+        if kept is not None and kept[0] == as_of:
             return kept[1]
         try:
             view = read(self.workspace.store, job.run_id)
         except UnknownRun:
             return None
-        while len(self._views) >= VIEWS:
-            self._views.pop(next(iter(self._views)), None)
-        self._views[job.id] = (job.told, view)
+        if job.state != "running":  # else it is old by the next question
+            with self._kept:
+                while len(self._views) >= VIEWS:
+                    del self._views[next(iter(self._views))]
+                self._views[job.id] = (as_of, view)
         return view
 
     # -- wishes -----------------------------------------------------------------------------------
@@ -149,6 +154,8 @@ class Service:
             job = await self.job(job_id)
             if job.state == state:
                 return job
+            if job.wish == "cancel" != wish:
+                raise Conflict(f"{job_id} is being cancelled: there is nothing to {wish}")
             if self.workers.wish(job_id, wish):
                 changed = await asyncio.to_thread(self._note_wish, job_id, wish)
                 if changed is not None:
@@ -156,18 +163,10 @@ class Service:
             if not await self.teller.changed(job_id, idle, state, detail):
                 job = await self.job(job_id)
                 raise Conflict(f"{job_id} is {job.state}: there is nothing to {wish}")
-            if state == "cancelled":
-                await asyncio.to_thread(self._cancel_run, job.run_id, detail)
             return await self.job(job_id)
 
     def _note_wish(self, job_id: str, wish: Wish) -> StoredJob | None:
         return self.jobs.change(job_id, only=RUNNING, wish=wish)
-
-    def _cancel_run(self, run_id: str, detail: str) -> None:
-        try:
-            self.workspace.store.commit(run_id, [StatusSet("cancelled", detail, clear_wish=True)])
-        except UnknownRun:
-            return
 
     async def resume(self, job_id: str) -> StoredJob:
         """A job that rests goes on, or one that failed tries again. Raises Conflict if it is over."""

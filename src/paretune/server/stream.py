@@ -42,7 +42,6 @@ async def _lines(service: Service, job_id: str, since: int) -> AsyncIterator[str
             since = page.last
             continue
         if page.state in OVER:
-            bells.ring(job_id)  # nobody else will: it would be kept for ever
             if page.state == "cancelled":  # no event tells clients that; they ask for the status now and then
                 await asyncio.sleep(CANCELLED_SECONDS)
             return

@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from paretune.core.errors import ParetuneError
 from paretune.engine.workspace import Workspace
 from paretune.server.wire.projection import Projection
 from paretune.server.wire.standing import Meter
-from paretune.store import UnknownRun
+from paretune.store import StatusSet, UnknownRun
 from paretune.store.jobs import Changes, Jobs, JobState, StoredJob, timestamp
 from paretune.views.run_view import RunView, read
 
@@ -33,7 +34,8 @@ class Bells:
 
     closed: bool = False
     """Nothing more is told here: readers go, and come back to the next server."""
-    _rung: dict[str, asyncio.Event] = field(default_factory=dict)
+    _rung: WeakValueDictionary[str, asyncio.Event] = field(default_factory=WeakValueDictionary)
+    """Each is there for as long as somebody waits for it."""
 
     def ring(self, job_id: str) -> None:
         if bell := self._rung.pop(job_id, None):
@@ -67,11 +69,9 @@ class Teller:
             for job_id, meter in at_work().items():
                 try:
                     await self.follow(job_id, meter)
-                except (
-                    ParetuneError
-                ) as error:  # one record that cannot be read is no reason to leave the others
+                except Exception as error:  # noqa: BLE001 - one is no reason to leave the others
                     if troubles.get(job_id) != str(error):
-                        logger.error("%s cannot be told: %s", job_id, error)
+                        _log(job_id, error)
                     troubles[job_id] = str(error)
             await asyncio.sleep(EVERY_SECONDS)
 
@@ -107,15 +107,16 @@ class Teller:
         self.jobs.create(job, Projection(job, None).begin(), secrets)
 
     def _catch_up(self, job_id: str, meter: Meter | None = None) -> bool:
-        """True if there was anything to tell."""
-        fold, told = self._fold(job_id)
+        """True if there was anything to tell. Of a job that rests all is told already."""
+        job = self.jobs.job(job_id)
+        fold = self._fold(job) if job.state == "running" else None
         if fold is None:
             return False
-        log = self.workspace.store.decisions(self._run_id(job_id), told)
+        log = self.workspace.store.decisions(job.run_id, job.told)
         try:
             events = [event for decision in log for event in fold.after(decision, meter)]
             if log:
-                self.jobs.append(job_id, events, told=told + len(log), standing=fold.standing)
+                self.jobs.append(job_id, events, told=job.told + len(log), standing=fold.standing)
         except BaseException:
             self._folds.pop(job_id, None)  # it is ahead of what is on record
             raise
@@ -123,7 +124,7 @@ class Teller:
 
     def _end(self, job_id: str, status: str, detail: str) -> None:
         state = _STATES.get(status, "failed")
-        with contextlib.suppress(ParetuneError):  # what is wrong with the record is told as the job's end
+        with contextlib.suppress(Exception):  # what is wrong with the record is told as the job's end
             self._catch_up(job_id)
         self._conclude(job_id, state, detail)
 
@@ -135,42 +136,51 @@ class Teller:
 
     def _conclude(self, job_id: str, state: JobState, detail: str) -> None:
         job, over = self.jobs.job(job_id), state in OVER
-        view: RunView | None = None
+        if state == "cancelled":
+            self._cancel_run(job.run_id, detail)
         try:
-            fold = self._fold(job_id)[0] or Projection(job, None)
-            view = self._view(job)
-        except ParetuneError as error:
+            fold = self._fold(job) or Projection(job, None)
+            events = fold.ended(state, detail, self._view(job), timestamp())
+        except Exception as error:  # noqa: BLE001 - it has an end all the same
+            _log(job_id, error)
             fold = Projection(job, None)
             if state == "succeeded":
                 state, detail = "failed", f"its record cannot be read: {error}"
-        events = fold.ended(state, detail, view, timestamp())
+            events = fold.ended(state, detail, None, timestamp())
         changes: Changes = {"state": state, "detail": detail, "wish": "", "standing": fold.standing}
         changes["ended_at"] = timestamp() if over else ""
         self._folds.pop(job_id, None)
         done = over and state != "failed"  # one that failed may be tried again
         self.jobs.append(job_id, events, forget_secrets=done, **changes)
 
-    def _fold(self, job_id: str) -> tuple[Projection | None, int]:
-        """The fold of what is told already, and how much that is; None while there is no run."""
-        job = self.jobs.job(job_id)
-        fold = self._folds.get(job_id)
+    def _cancel_run(self, run_id: str, detail: str) -> None:
+        """The run says so too, if its own process did not see to it: nobody goes on with it."""
+        with contextlib.suppress(UnknownRun):
+            if self.workspace.store.run(run_id).status != "cancelled":
+                self.workspace.store.commit(run_id, [StatusSet("cancelled", detail, clear_wish=True)])
+
+    def _fold(self, job: StoredJob) -> Projection | None:
+        """The fold of what is told already; None while there is no run."""
+        fold = self._folds.get(job.id)
         if fold is None:
             with contextlib.suppress(UnknownRun):
                 run = self.workspace.store.run(job.run_id)
                 fold = Projection(job, run.job)
                 for decision in self.workspace.store.decisions(run.id)[: job.told]:
                     fold.after(decision)
-                self._folds[job_id] = fold
-        return fold, job.told
-
-    def _run_id(self, job_id: str) -> str:
-        return self.jobs.job(job_id).run_id
+                self._folds[job.id] = fold
+        return fold
 
     def _view(self, job: StoredJob) -> RunView | None:
         try:
             return read(self.workspace.store, job.run_id)
         except UnknownRun:
             return None
+
+
+def _log(job_id: str, error: Exception) -> None:
+    """With its place only where it is a mistake of ours."""
+    logger.error("%s cannot be told: %s", job_id, error, exc_info=not isinstance(error, ParetuneError))
 
 
 _STATES: Mapping[str, JobState] = {

@@ -100,10 +100,12 @@ class Workers:
 
     async def run(self) -> None:
         """Adopt what was running, then start what is queued, until cancelled."""
-        for job in await asyncio.to_thread(self.jobs.in_state, "running"):
-            self._start(job)
+        adopted = False
         while True:
             try:
+                if not adopted:
+                    await self._adopt()
+                    adopted = True
                 await self._start_queued()
             except StoreError as error:
                 logger.error("no job can be started: %s", error)
@@ -132,6 +134,10 @@ class Workers:
             return False
         worker.wish = wish
         return True
+
+    async def _adopt(self) -> None:
+        for job in await asyncio.to_thread(self.jobs.in_state, "running"):
+            self._start(job)
 
     async def _start_queued(self) -> None:
         free = self.at_once - len(self._working)
@@ -171,9 +177,12 @@ class Workers:
 
     async def _put_on_record(self, worker: Worker, status: str, detail: str) -> None:
         """Until it is there: nobody works on the job any more, so nobody else would."""
+        told = False
         while True:
             try:
-                await self.ended(worker.job, status, detail)
+                if not told:  # not twice: what was wished since would be undone
+                    await self.ended(worker.job, status, detail)
+                    told = True
                 if status == "paused":
                     await self._wished_late(worker)
                 return
@@ -195,6 +204,9 @@ class Workers:
             return await self._until_it_rests(worker)
         except (ParetuneError, OSError) as error:
             return "failed", str(error)
+        except Exception as error:  # else the job would be running for ever, with nobody at work
+            logger.exception("%s cannot be carried on", worker.job.id)
+            return "failed", f"a mistake of the server ({type(error).__name__}); its log says more"
 
     async def _until_it_rests(self, worker: Worker) -> tuple[str, str]:
         last = ""
@@ -227,17 +239,21 @@ class Workers:
         words = asyncio.create_task(_keep(process, tail))
         try:
             await self._order(worker, process, variables)
+            if self._closing and process.stdin is not None:
+                process.stdin.close()  # it came too late to be told with the others
             said = await self._listen(worker, process)
             await process.wait()
             await words
         except BaseException:
-            process.kill()
+            _kill(process)
             raise
         finally:
             worker.process = None
             words.cancel()
         if said is None and tail:
             logger.error("%s lost its process: %s", worker.job.id, without("\n".join(tail), variables))
+        if said is not None:  # what the task answered is in there, too
+            said = said[0], without(said[1], variables)
         return said, without(tail[-1] if tail else f"exit code {process.returncode}", variables)
 
     async def _order(self, worker: Worker, process: Process, variables: Mapping[str, str]) -> None:
@@ -263,14 +279,16 @@ class Workers:
             try:
                 words = json.loads(line)
             except ValueError:
-                continue  # not one of ours: whatever it was, it is not about the job
-            match words.pop("at"):
-                case "work":
+                continue
+            match words:
+                case {"at": "work"}:
                     worker.prepared = True
-                case "meter":
-                    worker.meter = words
+                case {"at": "meter"}:
+                    worker.meter = {name: value for name, value in words.items() if name != "at"}
+                case {"at": "rest", "status": str(status), "detail": str(detail)}:
+                    said = status, detail
                 case _:
-                    said = words["status"], words["detail"]
+                    pass  # not one of ours: whatever it was, it is not about the job
         return said
 
     async def _insist(self, worker: Worker) -> None:
@@ -283,11 +301,16 @@ class Workers:
                 await asyncio.to_thread(self._ask, worker)
                 await asyncio.sleep(1.0)
             elif worker.wish == "cancel":
-                worker.process.kill()
+                _kill(worker.process)
 
     def _ask(self, worker: Worker) -> None:
         with contextlib.suppress(UnknownRun, StoreError):  # asked again in a second
             self.workspace.store.wish(worker.job.run_id, "cancel" if worker.wish == "cancel" else "pause")
+
+
+def _kill(process: Process) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it has ended
+        process.kill()
 
 
 def _take(jobs: Jobs, job: StoredJob) -> StoredJob | None:
