@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from paretune.cli.app import app
+from paretune.config.explain import shown
 from support.programs import paretune
 
 DOCUMENTED = Path(__file__).with_name("documented.toml")
@@ -85,8 +86,8 @@ def test_the_environment_by_name_only(tmp_path: Path, monkeypatch: pytest.Monkey
     for name in VARIABLES:
         monkeypatch.setenv(name, f"http://user:canary-{name}@host/v1?key=canary")
     text = DOCUMENTED.read_text()
-    for shown in (check(tmp_path, text).output, check(tmp_path, text, "--json").output):
-        assert "canary" not in shown
+    for output in (check(tmp_path, text).output, check(tmp_path, text, "--json").output):
+        assert "canary" not in output
     found = sources(told(tmp_path, text))
     assert found["task_app_url"][1] == "environment TASK_APP_URL"
     assert found["task_app_api_key"][1] == "environment ENVIRONMENT_API_KEY"
@@ -98,12 +99,21 @@ def test_nothing_secret_of_the_file_is_shown(tmp_path: Path) -> None:
     text = SMALL.replace(
         'algorithm = "gepa"', 'algorithm = "gepa"\ntask_app_api_key = "canary"\nenv_config = {db = "canary"}'
     )
-    text += '[prompt_learning.proposer]\nbase_url = "http://u:canary@host/v1?key=canary"\n'
+    text += '[prompt_learning.proposer]\nbase_url = "http://host/v1?key=canary"\n'
     text += '[prompt_learning.mipro]\ntask_app_api_key = "canary"\n'
     for options in ([], ["--json"]):
         assert "canary" not in check(tmp_path, text, *options).output
     wrong = text + "min_bootstrap_demos = 4\nbootstrap_train_seeds = [1]\n"
-    assert "canary" not in check(tmp_path, wrong).output
+    password = text.replace("http://host", "http://u:canary@host")
+    for refused in (wrong, password):
+        answer = check(tmp_path, refused)
+        assert "canary" not in answer.output
+        assert answer.exit_code == 2
+
+
+@pytest.mark.parametrize("text", ["Is https://a.example right? Say so.", "http://[half"])
+def test_a_text_that_only_names_an_address_is_shown_whole(text: str) -> None:
+    assert shown("pattern", text) == text
 
 
 def test_all_mistakes_at_once(tmp_path: Path) -> None:

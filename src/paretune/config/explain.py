@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from paretune.config.document import PromptLearningConfig
 from paretune.core.errors import Misconfigured
 
 FILE, DEFAULT = "file", "default"
+_ADDRESS = re.compile(r"\w+://\S+")
+"""An address alone: a prompt may name one, and ask something about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +71,11 @@ def shown(name: str, value: Any) -> Any:
         return value if value.startswith("$") else "(given, not shown)"
     if isinstance(value, dict):
         return f"a table of {', '.join(value)}" if value else "an empty table"
-    if isinstance(value, str) and "://" in value:
-        parts = urlsplit(value)
+    if isinstance(value, str) and _ADDRESS.fullmatch(value):
+        try:
+            parts = urlsplit(value)
+        except ValueError:  # no address after all; what is wrong with it is said by who asks it
+            return value
         secret = parts.query or "@" in parts.netloc
         return f"{parts.scheme}://{parts.hostname}/..." if secret else value
     return value
