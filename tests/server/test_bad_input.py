@@ -137,6 +137,12 @@ def test_a_body_that_cannot_be(server: Server, _what: str, body: bytes, status: 
     assert "sk-canary" not in json.dumps(told)
 
 
+def test_an_id_that_a_system_has_already(server: Server) -> None:
+    systems = "/api/v1/policy-optimization/systems"
+    server.ask("POST", systems, 201, json={"name": "one", "id": "sys_taken"})
+    server.ask("POST", systems, 409, json={"name": "another", "id": "sys_taken"})
+
+
 def test_a_body_without_a_length_is_cut_off(server: Server) -> None:
     server.ask("POST", OFFLINE, 413, content=(b" " * (1 << 20) for _ in range(17)))
 

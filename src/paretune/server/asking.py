@@ -18,7 +18,7 @@ from paretune.core.errors import Misconfigured, NotAvailable, ParetuneError
 from paretune.server.door import Refusal
 from paretune.server.service import Conflict, NotFound, Service, TooMany
 from paretune.store import StoreError
-from paretune.store.jobs import UnknownJob, UnknownSystem
+from paretune.store.jobs import Taken, UnknownJob, UnknownSystem
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ def handle_errors(app: FastAPI) -> None:
                 return _answer(422, "not_available", str(error), field=error.field)
             case Misconfigured():
                 return _answer(422, "misconfigured", str(error), field=error.field)
-            case Conflict():
+            case Conflict() | Taken():
                 return _answer(409, "conflict", str(error))
             case TooMany():
                 told = {"limit": error.limit, "current": error.current, "tier": "self-hosted"}

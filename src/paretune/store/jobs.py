@@ -10,7 +10,7 @@ from typing import Literal, Protocol, TypedDict, Unpack
 
 from paretune.core.canonical import JsonValue
 from paretune.core.errors import ParetuneError
-from paretune.store.base import Wish
+from paretune.store.base import StoreError, Wish
 
 JobState = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 Scope = Literal["read", "submit", "admin"]
@@ -26,6 +26,10 @@ class UnknownSystem(ParetuneError):
 
 class UnknownKey(ParetuneError):
     """No API key of this id."""
+
+
+class Taken(StoreError):
+    """There is one of this id already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +202,7 @@ class Jobs(Protocol):
     def keep_system(self, system: StoredSystem, *, reuse: bool = False) -> StoredSystem:
         """Add it, or with `reuse` give the oldest one of its name, if there is one.
 
-        Raises StoreError if the id exists.
+        Raises Taken if the id exists.
         """
         ...
 

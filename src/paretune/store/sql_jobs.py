@@ -22,6 +22,7 @@ from paretune.store.jobs import (
     StoredJob,
     StoredKey,
     StoredSystem,
+    Taken,
     UnknownJob,
     UnknownKey,
     UnknownSystem,
@@ -181,7 +182,7 @@ class SqlJobs(Tables):
             for known in session.rows(same, storable(system.name)) if reuse else ():
                 return _system_from_row(known)
             if not session.run(ADD_SYSTEM, *row):
-                raise StoreError(f"{self.name}: system {system.id} exists already")
+                raise Taken(f"system {system.id} exists already")
         return system
 
     def systems(self) -> list[StoredSystem]:
