@@ -82,3 +82,4 @@ def test_a_document_may_name_only_what_is_for_jobs(environment: JobEnvironment) 
 def test_texts_name_secrets_and_do_not_tell_them() -> None:
     text = "sk-openai was refused at http://127.0.0.1:8080/v1"
     assert without(text, SERVER) == "$OPENAI_API_KEY was refused at http://127.0.0.1:8080/v1"
+    assert without("sk-longer", {"A": "sk", "B": "sk-longer"}) == "$B"

@@ -21,13 +21,13 @@ async def _page(request: Request, served: Served, job_id: JobId) -> dict[str, An
     """A page of the job's candidates: `limit`, `sort`, `status`, `mode`, `algorithm`, `include`, `cursor`."""
     query = Query.of(request.query_params)
     job, view = await served.seen(job_id)
-    return await asyncio.to_thread(page, [(job, view)] if view else [], query)
+    return await served.aside(page, [(job, view)] if view else [], query)
 
 
 async def _one(served: Served, job_id: JobId, candidate_id: str) -> dict[str, Any]:
     """One candidate with everything."""
     job, view = await served.seen(job_id)
-    found = await asyncio.to_thread(one, job, view, candidate_id) if view else None
+    found = await served.aside(one, job, view, candidate_id) if view else None
     if found is None:
         raise NotFound(f"job {job_id} has no candidate {candidate_id[:100]!r}")
     return found
@@ -45,7 +45,7 @@ async def anywhere(served: Served, candidate_id: str) -> dict[str, Any]:
     jobs, _ = await asyncio.to_thread(served.jobs.page, JobFilter(), NEWEST)
     for job in jobs:
         _, view = await served.seen(job.id)
-        found = await asyncio.to_thread(one, job, view, candidate_id) if view else None
+        found = await served.aside(one, job, view, candidate_id) if view else None
         if found is not None:
             return found
     raise NotFound(f"no candidate {candidate_id[:100]!r} in the newest {NEWEST} jobs")
@@ -60,4 +60,4 @@ async def of_system(request: Request, served: Served, system_id: str) -> dict[st
     if wanted and not chosen:
         raise NotFound(f"system {system_id[:100]!r} has no job {wanted[:100]!r}")
     sources = [(job, view) for job, view in chosen if view]
-    return await asyncio.to_thread(page, sources, query)
+    return await served.aside(page, sources, query)

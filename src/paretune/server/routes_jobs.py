@@ -166,13 +166,13 @@ async def _artifacts(served: Served, job_id: JobId) -> dict[str, Any]:
     job, view = await served.seen(job_id)
     if view is None:
         return {"job_id": job_id, "artifacts": []}
-    return await asyncio.to_thread(artifacts, job, view)
+    return await served.aside(artifacts, job, view)
 
 
 async def _artifact(served: Served, job_id: JobId, name: str) -> dict[str, Any]:
     """One of them, whole."""
     job, view = await served.seen(job_id)
-    texts = await asyncio.to_thread(artifact_texts, job, view) if view else {}
+    texts = await served.aside(artifact_texts, job, view) if view else {}
     if name not in texts:
         raise NotFound(f"job {job_id} has no artifact {name[:100]!r}")
     return artifact(name, texts[name], longest=None)
@@ -183,7 +183,7 @@ async def _results(served: Served, job_id: JobId) -> dict[str, Any]:
     job, view = await served.seen(job_id)
     if view is None:
         return {"job_id": job_id, "status": job.state, "best_prompt": None, "best_score": None}
-    return await asyncio.to_thread(lambda: Results(job, view).all())
+    return await served.aside(lambda: Results(job, view).all())
 
 
 async def _cancel(served: Served, job_id: JobId, sent: Body) -> dict[str, Any]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 from paretune.config import PromptLearningConfig
 from paretune.config.environment import reference
@@ -26,7 +27,9 @@ from paretune.views.run_view import RunView, read
 
 MOST_WAITING = 1_000
 VIEWS = 4
+READERS = 2
 RUNNING: tuple[JobState, ...] = ("running",)
+T = TypeVar("T")
 
 
 class NotFound(ParetuneError):
@@ -60,6 +63,7 @@ class Service:
     most_waiting: int = MOST_WAITING
     pages: Pages = field(init=False)
     _views: dict[str, tuple[str, RunView]] = field(default_factory=dict)
+    _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(READERS, "views"))
     _kept: Lock = field(default_factory=Lock)
     """Held by the thread that changes `_views`."""
 
@@ -119,7 +123,11 @@ class Service:
     async def seen(self, job_id: str) -> tuple[StoredJob, RunView | None]:
         """The job, and its run as it stands; None while there is none."""
         job = await self.job(job_id)
-        return job, await asyncio.to_thread(self._view, job)
+        return job, await self.aside(self._view, job)
+
+    async def aside(self, function: Callable[..., T], *arguments: Any) -> T:
+        """What reads whole runs, in threads of its own: no status call waits behind it."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
     def _view(self, job: StoredJob) -> RunView | None:
         as_of, kept = f"{job.state} {job.updated_at}", self._views.get(job.id)
@@ -188,7 +196,7 @@ class Service:
     async def checkpoint(self, job_id: str) -> Mapping[str, Any]:
         """Where the record of the job stands; all that it paid for is behind it."""
         job = await self.job(job_id)
-        return await asyncio.to_thread(self._checkpoint, job)
+        return await self.aside(self._checkpoint, job)
 
     def _checkpoint(self, job: StoredJob) -> Mapping[str, Any]:
         try:
@@ -228,7 +236,7 @@ class Service:
             told=0,
         )
         sealed = await asyncio.to_thread(self.jobs.secrets, parent.id)
-        await asyncio.to_thread(self._copy, parent, child)
+        await self.aside(self._copy, parent, child)
         await self.teller.submitted(child, sealed)
         self.workers.wake()
         return child
