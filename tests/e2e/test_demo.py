@@ -8,9 +8,18 @@ from typing import Any
 
 import pytest
 
+from paretune.cli.demo import ANSWER_TOKENS, SLOTS
+from paretune.demo import TASKS
+from paretune.demo.container import demo_container
+from paretune.demo.job import demo_document
+from paretune.llm.chat import ChatModel
+from paretune.llm.local import LocalModel
+from paretune.views.lift import lift_table
+from paretune.views.run_view import read
 from support.chat_server import chat_server
 from support.foreign_jobs import EDITED
 from support.programs import paretune
+from support.served import OVER, serving, until
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]
 
@@ -60,3 +69,20 @@ def test_without_proposals_there_is_no_gain(workspace: Path) -> None:
     told = demo(workspace, "--proposer", "none")
     assert told["result"]["best"]["id"] == told["result"]["seed"]["id"]
     assert not [lift for lift in told["result"]["lift"] if lift["role"] == "best"]
+
+
+def test_a_job_through_a_server_ends_with_its_lift(tmp_path: Path) -> None:
+    task = TASKS["money"]
+    with LocalModel(slots=SLOTS) as local, serving(tmp_path) as server:
+        model = ChatModel(local.base_url, local.model, None, temperature=0.0, max_tokens=ANSWER_TOKENS)
+        with demo_container(task, model).running() as url:
+            document = demo_document(task, url, seed=0, budget=int(BUDGET), proposer="operators", slots=SLOTS)
+            job_id = server.submit(document)
+            until(lambda: server.job(job_id)["state"] in OVER, "the job to end", patience=800)
+    with server.kept() as (workspace, jobs):
+        job = jobs.job(job_id)
+        assert (job.state, job.detail) == ("succeeded", "")
+        lifts = lift_table(read(workspace.store, job.run_id))
+    test = next(lift for lift in lifts if lift.role == "best" and lift.split == "test")
+    assert test.comparison.is_gain
+    assert job.standing["best_train_score"] > job.standing["baseline_score"]
