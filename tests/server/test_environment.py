@@ -65,12 +65,15 @@ def test_the_servers_proposer_key_goes_to_no_endpoint_of_a_document(
 ) -> None:
     document = {"prompt_learning": {"proposer": {"base_url": address}}}
     assert ("PARETUNE_PROPOSER_API_KEY" in environment.of(replace(JOB, document=document))) == there
+    keep(environment, "", "PARETUNE_PROPOSER_API_KEY", "sk-uploaded")
+    assert ("PARETUNE_PROPOSER_API_KEY" in environment.of(replace(JOB, document=document))) == there
 
 
 def test_a_document_may_name_only_what_is_for_jobs(environment: JobEnvironment) -> None:
     keep(environment, "", "UPLOADED_API_KEY", "sk-uploaded")
     for fine in (None, "written-out", "$ENVIRONMENT_API_KEY", "${UPLOADED_API_KEY}"):
         environment.refuse_others(config(fine))
+    keep(environment, "", "OPENAI_API_KEY", "sk-uploaded")
     for name in ("CLOUD_SECRET", "OPENAI_API_KEY", "PARETUNE_PROPOSER_API_KEY"):
         with pytest.raises(Misconfigured, match=rf"task_app_api_key: {name} .*--pass {name}"):
             environment.refuse_others(config(f"${name}"))

@@ -36,11 +36,12 @@ class JobEnvironment:
     def of(self, job: StoredJob) -> Mapping[str, str]:
         """All variables that the job is carried with. Raises Misconfigured if a secret cannot be opened."""
         names = [name for name in {*OWN, *self.passed} if name in self.server]
-        own = {name: self.server[name] for name in names}
-        if _address(job) not in (None, own.get(BASE_URL)):
-            own.pop(PROPOSER_KEY, None)  # it belongs to the server's endpoint, not to this one
         sealed = {**self.jobs.secrets(""), **self.jobs.secrets(job.id)}
-        return {**own, **{name: self.vault.open(value) for name, value in sealed.items()}}
+        given = {name: self.server[name] for name in names}
+        given |= {name: self.vault.open(value) for name, value in sealed.items()}
+        if _address(job) not in (None, given.get(BASE_URL)):
+            given.pop(PROPOSER_KEY, None)  # it belongs to the server's endpoint, not to this one
+        return given
 
     def refuse_others(self, config: PromptLearningConfig) -> None:
         """Raises Misconfigured if the document names a variable that is not for jobs."""
@@ -49,7 +50,8 @@ class JobEnvironment:
             "prompt_learning.task_app_api_key": key[1:].strip("{}") if key.startswith("$") else "",
             "prompt_learning.proposer.api_key_env": config.proposer.api_key_env or "",
         }
-        allowed = {TASK_KEY, *self.passed, *self.jobs.secrets("")}
+        uploaded = self.jobs.secrets("").keys() - OWN  # a provider's key is that provider's, however it came
+        allowed = {TASK_KEY, *self.passed, *uploaded}
         for field_name, name in asked.items():
             if name and name not in allowed:
                 raise Misconfigured(

@@ -15,6 +15,7 @@ from paretune.config.environment import reference
 from paretune.core.errors import Misconfigured, ParetuneError
 from paretune.engine.handed_on import env_name
 from paretune.engine.prepare import public_document
+from paretune.engine.run import LOOKED_AT
 from paretune.engine.workspace import Workspace
 from paretune.server.environment import TASK_KEY, JobEnvironment
 from paretune.server.pages import Pages
@@ -242,21 +243,26 @@ class Service:
         return child
 
     def _copy(self, parent: StoredJob, child: StoredJob) -> None:
-        """The parent's record under the child's run; what it paid stays with the parent."""
+        """The parent's record under the child's run; what it paid stays with the parent.
+
+        In pieces: all facts of a long run fill the memory, and one long write holds up those who work.
+        """
         store = self.workspace.store
         try:
             run, log = store.run(parent.run_id), store.decisions(parent.run_id)
         except UnknownRun:
             return
+        store.create_run(replace(run, id=child.run_id, created_at=child.created_at, status="queued", wish=""))
         drawn, link = store.drawn(run.id), child.run_id
-        own = [
-            fact._replace(scope=child.run_id) for fact in store.facts(drawn, run.id).values() if fact.scope
-        ]
-        writes: list[Write] = [*own, *(Draw(key) for key in drawn)]
+        for start in range(0, len(drawn), LOOKED_AT):
+            keys = drawn[start : start + LOOKED_AT]
+            known = store.facts(keys, run.id).values()
+            own = [fact._replace(scope=child.run_id) for fact in known if fact.scope]
+            store.commit(child.run_id, [*own, *(Draw(key) for key in keys)])
+        writes: list[Write] = []
         for decision in log:
             link = chain(link, decision.key, decision.body)
             writes.append(replace(decision, chain=link))
-        store.create_run(replace(run, id=child.run_id, created_at=child.created_at, status="queued", wish=""))
         store.commit(child.run_id, writes)
 
 

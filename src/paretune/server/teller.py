@@ -19,7 +19,7 @@ from paretune.engine.workspace import Workspace
 from paretune.server.wire.projection import Projection
 from paretune.server.wire.standing import Meter
 from paretune.store import StatusSet, UnknownRun
-from paretune.store.jobs import Changes, Jobs, JobState, StoredJob, timestamp
+from paretune.store.jobs import Changes, JobEvent, Jobs, JobState, StoredJob, timestamp
 from paretune.views.run_view import RunView, read
 
 logger = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class Teller:
 
     async def ended(self, job: StoredJob, status: str, detail: str) -> None:
         """The job rests: the last decisions, its results, and its new state, in one."""
-        await self._do(self._end, job.id, status, detail)
+        await self._do(self._conclude, job.id, _STATES.get(status, "failed"), detail)
         self.bells.ring(job.id)
 
     async def changed(self, job_id: str, only: tuple[JobState, ...], state: JobState, detail: str) -> bool:
@@ -112,21 +112,21 @@ class Teller:
         fold = self._fold(job) if job.state == "running" else None
         if fold is None:
             return False
-        log = self.workspace.store.decisions(job.run_id, job.told)
         try:
-            events = [event for decision in log for event in fold.after(decision, meter)]
-            if log:
-                self.jobs.append(job_id, events, told=job.told + len(log), standing=fold.standing)
+            events, told = self._untold(job, fold, meter)
+            if told > job.told:
+                self.jobs.append(job_id, events, told=told, standing=fold.standing)
         except BaseException:
             self._folds.pop(job_id, None)  # it is ahead of what is on record
             raise
         return bool(events)
 
-    def _end(self, job_id: str, status: str, detail: str) -> None:
-        state = _STATES.get(status, "failed")
-        with contextlib.suppress(Exception):  # what is wrong with the record is told as the job's end
-            self._catch_up(job_id)
-        self._conclude(job_id, state, detail)
+    def _untold(
+        self, job: StoredJob, fold: Projection, meter: Meter | None = None
+    ) -> tuple[list[JobEvent], int]:
+        """Events of what was decided since, and how many decisions are told with them."""
+        log = self.workspace.store.decisions(job.run_id, job.told)
+        return [event for decision in log for event in fold.after(decision, meter)], job.told + len(log)
 
     def _change(self, job_id: str, only: tuple[JobState, ...], state: JobState, detail: str) -> bool:
         if self.jobs.job(job_id).state not in only:
@@ -138,16 +138,20 @@ class Teller:
         job, over = self.jobs.job(job_id), state in OVER
         if state == "cancelled":
             self._cancel_run(job.run_id, detail)
+        events, told = list[JobEvent](), job.told
         try:
             fold = self._fold(job) or Projection(job, None)
-            events = fold.ended(state, detail, self._view(job), timestamp())
+            if fold.run_job is not None:
+                events, told = self._untold(job, fold)
+            events += fold.ended(state, detail, self._view(job), timestamp())
         except Exception as error:  # noqa: BLE001 - it has an end all the same
             _log(job_id, error)
-            fold = Projection(job, None)
+            fold, told = Projection(job, None), job.told
             if state == "succeeded":
                 state, detail = "failed", f"its record cannot be read: {error}"
             events = fold.ended(state, detail, None, timestamp())
-        changes: Changes = {"state": state, "detail": detail, "wish": "", "standing": fold.standing}
+        changes: Changes = {"state": state, "detail": detail, "wish": "", "told": told}
+        changes["standing"] = fold.standing
         changes["ended_at"] = timestamp() if over else ""
         self._folds.pop(job_id, None)
         done = over and state != "failed"  # one that failed may be tried again

@@ -102,7 +102,7 @@ def item(job: StoredJob, scores: Scores, row: Row, include: frozenset[str] = fro
     """One candidate. What is unknown is left out."""
     artifact = Prompts.of(job, scores.view.run.job).artifact(row.components)
     seeds, rewards = scores.by_example(row, "pareto") if row.mean is not None else ([], [])
-    best = scores.view.best
+    best = scores.best
     told = {
         "candidate_id": row.id,
         "version_id": row.id,

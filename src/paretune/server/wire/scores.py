@@ -60,13 +60,18 @@ class Scores:
         object.__setattr__(self, "heldout_split", split)
 
     @cached_property
+    def best(self) -> Row | None:
+        """Looked for once: the view goes through all decisions, and every candidate is compared with it."""
+        return self.view.best
+
+    @cached_property
     def ranked(self) -> list[Row]:
         """Who was chosen, the other finalists as they were compared, then all others with a mean."""
         rows, chosen = self.view.rows, self.view.chosen
         means = dict(chosen.means) if chosen else {}
         finalists = {*means, chosen.best} if chosen else set()
         order = [row for row in rows.values() if row.mean is not None or row.id in finalists]
-        best = self.view.best
+        best = self.best
 
         def place(row: Row) -> tuple[bool, bool, float, float, int]:
             mean = LOWEST if row.mean is None else row.mean
@@ -109,7 +114,7 @@ class Scores:
         return frozenset(frontier.frequencies())
 
     def status(self, row: Row) -> str:
-        best = self.view.best
+        best = self.best
         if best is not None and row.id == best.id:
             return "accepted"
         if row.state in ("seed", "admitted"):
