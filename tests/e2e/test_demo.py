@@ -85,4 +85,4 @@ def test_a_job_through_a_server_ends_with_its_lift(tmp_path: Path) -> None:
         lifts = lift_table(read(workspace.store, job.run_id))
     test = next(lift for lift in lifts if lift.role == "best" and lift.split == "test")
     assert test.comparison.is_gain
-    assert job.standing["best_train_score"] > job.standing["baseline_score"]
+    assert job.standing["best_score"] > job.standing["baseline_score"]
