@@ -141,6 +141,7 @@ def test_an_id_that_a_system_has_already(server: Server) -> None:
     systems = "/api/v1/policy-optimization/systems"
     server.ask("POST", systems, 201, json={"name": "one", "id": "sys_taken"})
     server.ask("POST", systems, 409, json={"name": "another", "id": "sys_taken"})
+    assert server.get(f"{systems}/sys_taken")["name"] == "one"
 
 
 def test_a_body_without_a_length_is_cut_off(server: Server) -> None:
@@ -202,6 +203,8 @@ def test_a_question_that_cannot_be(server: Server, path: str, status: int) -> No
 )
 def test_a_key_that_cannot_be_opened_is_not_kept(server: Server, name: str, sealed: str) -> None:
     server.ask("POST", "/api/v1/env-keys", 422, json={"name": name, "ciphertext_b64": sealed})
+    with server.kept() as (_, jobs):
+        assert name not in jobs.secrets("")
 
 
 @pytest.mark.parametrize(
