@@ -102,9 +102,9 @@ class Server:
         return (self.folder / "stderr").read_text(errors="replace")
 
     def workers(self) -> list[int]:
-        """Process ids of those that work on jobs."""
+        """Process ids of those that work on jobs: they are forked from a process of the server's."""
         assert self.process is not None
-        return _children(self.process.pid)
+        return [worker for child in _children(self.process.pid) for worker in _children(child)]
 
     # -- asking -------------------------------------------------------------------------------------
 

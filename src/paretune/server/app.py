@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import socket
 import sys
@@ -81,6 +82,7 @@ def build(service: Service) -> FastAPI:
         ]
         for task in tasks:
             task.add_done_callback(_say_if_it_died)
+        gc.freeze()  # else the collector goes through all modules again and again, while nobody is answered
         try:
             yield
         finally:

@@ -17,7 +17,7 @@ THREADS = 1
 class Page(NamedTuple):
     """The next events as they go out, the number of the last of them, and the job's state before them."""
 
-    text: str
+    frames: bytes
     last: int
     state: JobState
 
@@ -32,6 +32,7 @@ class Pages:
     jobs: Jobs
     _reading: dict[tuple[str, int, asyncio.Event], asyncio.Future[Page]] = field(default_factory=dict)
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THREADS, "pages"))
+    _turnstile: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def after(self, job_id: str, since: int, bell: asyncio.Event) -> Page:
         """What comes after the event `since`. Only who waits for the same `bell` shares a reading: one that
@@ -42,13 +43,16 @@ class Pages:
             reading = asyncio.get_running_loop().run_in_executor(self._threads, self._read, job_id, since)
             self._reading[place] = reading
             reading.add_done_callback(lambda _: self._reading.pop(place, None))
-        return await asyncio.shield(reading)  # one who leaves leaves it to the others
+        page = await asyncio.shield(reading)  # one who leaves leaves it to the others
+        async with self._turnstile:  # all at once they would hold up every other answer
+            await asyncio.sleep(0)
+        return page
 
     def _read(self, job_id: str, since: int) -> Page:
         state = self.jobs.job(job_id).state  # first: the last events are there when it says that it is over
         events = self.jobs.events(job_id, since, PAGE)
-        text = "".join(frame(job_id, event) for event in events)
-        return Page(text, events[-1].seq if events else since, state)
+        frames = "".join(frame(job_id, event) for event in events).encode()
+        return Page(frames, events[-1].seq if events else since, state)
 
 
 def frame(job_id: str, event: JobEvent) -> str:

@@ -31,14 +31,14 @@ def stream(request: Request, service: Service, job_id: str, since: int) -> Strea
     return StreamingResponse(_lines(service, job_id, since), media_type="text/event-stream", headers=headers)
 
 
-async def _lines(service: Service, job_id: str, since: int) -> AsyncIterator[str]:
-    yield ": connected\n\n"
+async def _lines(service: Service, job_id: str, since: int) -> AsyncIterator[bytes]:
+    yield b": connected\n\n"
     bells = service.teller.bells
     while not bells.closed:
         bell = bells.bell(job_id)
         page = await service.pages.after(job_id, since, bell)
-        if page.text:
-            yield page.text
+        if page.frames:
+            yield page.frames
             since = page.last
             continue
         if page.state in OVER:
@@ -48,4 +48,4 @@ async def _lines(service: Service, job_id: str, since: int) -> AsyncIterator[str
         try:
             await asyncio.wait_for(bell.wait(), KEEP_ALIVE_SECONDS)
         except TimeoutError:
-            yield ": still here\n\n"
+            yield b": still here\n\n"

@@ -1,19 +1,20 @@
-"""`python -m paretune.server.worker`: the process of one job.
+"""What the process of one job does.
 
-It is told on standard input what to do: one JSON line of orders, then lines that change its share of the
-rollouts. It says on standard output how things stand, one JSON line each: `{"at": "work"}` once the task
-container was asked and the run exists, `{"at": "meter", ...}` about once a second, and at the end
-`{"at": "rest", "status": ..., "detail": ...}`. When standard input ends, as it does when the server dies, the
-run comes to rest; another process goes on with it.
+It is told on a socket what to do: one JSON line of orders, then lines that change its share of the rollouts.
+It says there how things stand, one JSON line each: `{"at": "work"}` once the task container was asked and the
+run exists, `{"at": "meter", ...}` about once a second, and at the end
+`{"at": "rest", "status": ..., "detail": ...}`. When nothing more can come, as when the server dies, the run
+comes to rest; another process goes on with it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
-import sys
+import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
@@ -30,7 +31,10 @@ from paretune.views.evidence import write_packet
 from paretune.views.run_view import read
 
 METER_SECONDS = 1.0
-NICE = 5
+LONGEST = 2**26
+"""Bytes of a line between a server and a worker."""
+STDOUT, STDERR = 1, 2
+NICE = 10
 """Jobs compute behind the server, which answers somebody."""
 
 
@@ -58,8 +62,8 @@ class Orders:
 class Control:
     """What is between a server and a run that may not be there yet: its share, and what it has taken."""
 
-    def __init__(self, share: int) -> None:
-        self._share = share
+    def __init__(self, share: int, server: asyncio.StreamWriter) -> None:
+        self._share, self._server = share, server
         self._live: Live | None = None
 
     def attach(self, live: Live) -> None:
@@ -71,12 +75,15 @@ class Control:
         if self._live is not None:
             self._live.evaluator.allow(share)
 
+    def say(self, **words: str | float | None) -> None:
+        self._server.write((json.dumps(words) + "\n").encode())
+
     async def measure(self) -> None:
         """Say now and then what the run has taken, until cancelled."""
         while True:
             if (live := self._live) is not None and not live.record.replaying:
                 left = live.outlook().seconds_left
-                _say(
+                self.say(
                     at="meter",
                     rollouts=len(live.ledger.drawn),
                     tokens=live.ledger.tokens,
@@ -86,10 +93,10 @@ class Control:
             await asyncio.sleep(METER_SECONDS)
 
 
-async def work(orders: Orders, lines: asyncio.StreamReader) -> tuple[str, str]:
+async def work(orders: Orders, lines: asyncio.StreamReader, control: Control) -> tuple[str, str]:
     """Carry the run as far as it goes. Its status at the end, and why; `failed` also where it could not
     begin."""
-    rest, control = asyncio.Event(), Control(orders.share)
+    rest = asyncio.Event()
     listening = asyncio.create_task(_listen(lines, rest, control))
     try:
         with Workspace.open(orders.store, new=True) as workspace:
@@ -106,7 +113,7 @@ async def _carry(
     config = PromptLearningConfig.from_mapping(orders.document)
     async with launched(config, orders.variables, fresh=orders.run_id if orders.fresh else "") as launch:
         launch = _recorded(orders, workspace, launch)
-        _say(at="work")
+        control.say(at="work")
         while True:
             try:
                 with workspace.exclusive(orders.run_id):
@@ -171,20 +178,22 @@ async def _listen(lines: asyncio.StreamReader, rest: asyncio.Event, control: Con
     rest.set()
 
 
-def _say(**words: str | float | None) -> None:
-    print(json.dumps(words), flush=True)
-
-
-async def _main() -> None:
-    lines = asyncio.StreamReader(limit=2**26)
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+async def _begin(server: socket.socket) -> None:
+    lines, writer = await asyncio.open_connection(sock=server, limit=LONGEST)
     orders = Orders.read((await lines.readline()).decode())
-    status, detail = await work(orders, lines)
-    _say(at="rest", status=status, detail=detail)
+    control = Control(orders.share, writer)
+    status, detail = await work(orders, lines, control)
+    control.say(at="rest", status=status, detail=detail)
+    with contextlib.suppress(ConnectionError):  # the server is gone, and will see for itself
+        await writer.drain()
+    writer.close()
 
 
-if __name__ == "__main__":
-    os.nice(NICE)
+def begin(server: socket.socket, output: socket.socket) -> None:
+    """A process that was just forked becomes one of a job; what it prints goes to `output`."""
+    os.setpgrp()  # not a session of its own: where a kernel shares out by sessions, nice would mean nothing
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server is interrupted, and tells its workers
-    asyncio.run(_main())
+    os.nice(NICE)
+    for stream in (STDOUT, STDERR):
+        os.dup2(output.fileno(), stream)
+    asyncio.run(_begin(server))

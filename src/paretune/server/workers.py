@@ -10,9 +10,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import sys
-from asyncio.subprocess import PIPE, Process
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -21,6 +18,7 @@ from paretune.config import PromptLearningConfig
 from paretune.core.errors import Misconfigured, ParetuneError
 from paretune.engine.workspace import Workspace
 from paretune.server.environment import without
+from paretune.server.process import JobProcess
 from paretune.server.shares import shares
 from paretune.server.worker import Orders
 from paretune.store import StoreError, UnknownRun
@@ -36,9 +34,6 @@ LOST = 3
 AGAIN_SECONDS = 1.0
 DRAIN_SECONDS = 25.0
 """A run that comes to rest brings its calls home, twice ten seconds at most."""
-TAIL = 40
-"""Lines of a worker's last words that are kept."""
-ORDERS_BYTES = 2**26
 
 Ended = Callable[[StoredJob, str, str], Awaitable[None]]
 """(job, status, detail): called once when a job's process is at rest; puts the new state on record."""
@@ -54,16 +49,12 @@ class Worker:
     wish: str = ""
     prepared: bool = False
     meter: Mapping[str, Any] = field(default_factory=dict)
-    process: Process | None = None
+    process: JobProcess | None = None
 
     def tell(self, **words: object) -> None:
         """To the process, if there is one."""
-        if (
-            self.process is not None
-            and self.process.stdin is not None
-            and not self.process.stdin.is_closing()
-        ):
-            self.process.stdin.write((json.dumps(words) + "\n").encode())
+        if self.process is not None:
+            self.process.tell(json.dumps(words))
 
 
 class Environment(Protocol):
@@ -118,8 +109,8 @@ class Workers:
         """Bring all runs to rest; their jobs go on with the next server."""
         self._closing = True
         for worker in self._working.values():
-            if worker.process is not None and worker.process.stdin is not None:
-                worker.process.stdin.close()
+            if worker.process is not None:
+                worker.process.rest()
         tasks = list(self._tasks.values())
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
@@ -225,40 +216,28 @@ class Workers:
         """Status and detail that the process ended with, None if it was lost; and its last words."""
         variables = await asyncio.to_thread(self.environment.of, worker.job)
         worker.prepared = False
-        worker.process = process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "paretune.server.worker",
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=PIPE,
-            start_new_session=True,
-            limit=ORDERS_BYTES,
-        )
-        tail: deque[str] = deque(maxlen=TAIL)
-        words = asyncio.create_task(_keep(process, tail))
+        worker.process = process = await JobProcess.start()
         try:
-            await self._order(worker, process, variables)
-            if self._closing and process.stdin is not None:
-                process.stdin.close()  # it came too late to be told with the others
-            said = await self._listen(worker, process)
-            await process.wait()
-            await words
+            process.tell(self._orders(worker, variables))
+            if self._closing:
+                process.rest()  # it came too late to be told with the others
+            said = await _listen(worker, process)
+            code = await process.ended()
         except BaseException:
-            _kill(process)
+            process.kill()
             raise
         finally:
             worker.process = None
-            words.cancel()
-        if said is None and tail:
-            logger.error("%s lost its process: %s", worker.job.id, without("\n".join(tail), variables))
+        if said is None and process.tail:
+            last_words = without("\n".join(process.tail), variables)
+            logger.error("%s lost its process: %s", worker.job.id, last_words)
         if said is not None:  # what the task answered is in there, too
             said = said[0], without(said[1], variables)
-        return said, without(tail[-1] if tail else f"exit code {process.returncode}", variables)
+        return said, without(process.tail[-1] if process.tail else f"exit code {code}", variables)
 
-    async def _order(self, worker: Worker, process: Process, variables: Mapping[str, str]) -> None:
+    def _orders(self, worker: Worker, variables: Mapping[str, str]) -> str:
         job = worker.job
-        orders = Orders(
+        return Orders(
             self.workspace.address,
             job.run_id,
             job.id,
@@ -266,30 +245,7 @@ class Workers:
             dict(variables),
             worker.share,
             bool(job.given.get("fresh")),
-        )
-        assert process.stdin is not None
-        process.stdin.write((orders.line() + "\n").encode())
-        with contextlib.suppress(ConnectionError):  # it died; what it said tells why
-            await process.stdin.drain()
-
-    async def _listen(self, worker: Worker, process: Process) -> tuple[str, str] | None:
-        said = None
-        assert process.stdout is not None
-        while line := await process.stdout.readline():
-            try:
-                words = json.loads(line)
-            except ValueError:
-                continue
-            match words:
-                case {"at": "work"}:
-                    worker.prepared = True
-                case {"at": "meter"}:
-                    worker.meter = {name: value for name, value in words.items() if name != "at"}
-                case {"at": "rest", "status": str(status), "detail": str(detail)}:
-                    said = status, detail
-                case _:
-                    pass  # not one of ours: whatever it was, it is not about the job
-        return said
+        ).line()
 
     async def _insist(self, worker: Worker) -> None:
         """A wish holds until the process rests; one that is not prepared yet need not be asked."""
@@ -301,16 +257,31 @@ class Workers:
                 await asyncio.to_thread(self._ask, worker)
                 await asyncio.sleep(1.0)
             elif worker.wish == "cancel":
-                _kill(worker.process)
+                worker.process.kill()
 
     def _ask(self, worker: Worker) -> None:
         with contextlib.suppress(UnknownRun, StoreError):  # asked again in a second
             self.workspace.store.wish(worker.job.run_id, "cancel" if worker.wish == "cancel" else "pause")
 
 
-def _kill(process: Process) -> None:
-    with contextlib.suppress(ProcessLookupError):  # it has ended
-        process.kill()
+async def _listen(worker: Worker, process: JobProcess) -> tuple[str, str] | None:
+    """Status and detail that the process ends with, None if it ends without."""
+    said = None
+    async for line in process.lines():
+        try:
+            words = json.loads(line)
+        except ValueError:
+            continue
+        match words:
+            case {"at": "work"}:
+                worker.prepared = True
+            case {"at": "meter"}:
+                worker.meter = {name: value for name, value in words.items() if name != "at"}
+            case {"at": "rest", "status": str(status), "detail": str(detail)}:
+                said = status, detail
+            case _:
+                pass  # of a newer version, perhaps
+    return said
 
 
 def _take(jobs: Jobs, job: StoredJob) -> StoredJob | None:
@@ -329,10 +300,3 @@ def _most_out(job: StoredJob) -> int:
         return PromptLearningConfig.from_mapping(job.document).gepa.rollout.max_concurrent
     except Misconfigured:
         return 1  # its process says what is wrong
-
-
-async def _keep(process: Process, tail: deque[str]) -> None:
-    """The last words of a process, so that a full pipe never stops it."""
-    assert process.stderr is not None
-    while line := await process.stderr.readline():
-        tail.append(line.decode(errors="replace").strip()[:500])
