@@ -1,10 +1,9 @@
 """A job server under load: its memory over time, the time of a status call, and whether readers delay jobs.
 
-    PYTHONPATH=$PWD/src:$PWD/tests python benchmarks/soak.py --seconds 150 --jobs 200 --readers 50
+    PYTHONPATH=$PWD/src:$PWD/tests python benchmarks/soak.py --seconds 600 --jobs 200 --readers 50
 
-A server, a task and a model of our own on this machine. Jobs are submitted at once; readers follow event
-streams, a fifth of them stops reading after the first bytes. Then the same number of jobs is timed without
-any reader.
+A server, a task and a model of our own on this machine. So many jobs wait all the time; readers follow event
+streams, a fifth of them stops reading after the first bytes. Then jobs are timed without any reader.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from support.served import ANY, OFFLINE, Server, named_job, serving
 
 STATUS_EVERY = 0.05
 PACE = 0.05
-TARGET_MS = 50.0
+WITHOUT = 60.0
 
 
 @dataclass
@@ -53,14 +52,17 @@ class Load:
         return time.monotonic() - self.began
 
 
-def ask_for_status(url: str, job_ids: Sequence[str], told: Connection) -> None:
-    """One status call after the other, each of another job: a process of its own, which tells how long each
-    took (s)."""
+def ask_for_status(url: str, asked: int, other: Connection) -> None:
+    """One status call after the other, each of another one of the newest `asked` jobs: a process of its own,
+    which is told of jobs and tells how long each call took (s)."""
+    job_ids: list[str] = other.recv()
     with httpx.Client(base_url=url, timeout=60) as client:
-        for job_id in itertools.cycle(job_ids):
+        for turn in itertools.count():
+            while other.poll():
+                job_ids += other.recv()
             began = time.perf_counter()
-            answer = client.get(f"{ANY}/{job_id}")
-            told.send(time.perf_counter() - began)
+            answer = client.get(f"{ANY}/{job_ids[-1 - turn % min(asked, len(job_ids))]}")
+            other.send(time.perf_counter() - began)
             assert answer.status_code == 200, answer.text
             time.sleep(STATUS_EVERY)
 
@@ -69,9 +71,10 @@ def ask_for_status(url: str, job_ids: Sequence[str], told: Connection) -> None:
 def asking(url: str, job_ids: Sequence[str]) -> Iterator[Connection]:
     """Status calls go on meanwhile."""
     context = multiprocessing.get_context("spawn")
-    mine, other = context.Pipe(duplex=False)
-    process = context.Process(target=ask_for_status, args=(url, job_ids, other), daemon=True)
+    mine, other = context.Pipe()
+    process = context.Process(target=ask_for_status, args=(url, 2 * len(job_ids), other), daemon=True)
     process.start()
+    mine.send(list(job_ids))
     try:
         yield mine
     finally:
@@ -87,8 +90,11 @@ def taken(told: Connection) -> list[float]:
 
 
 async def read_streams(load: Load, job_ids: Sequence[str], first: int, stops: bool) -> None:
-    """One stream after the other, beginning with another job each; who `stops` holds its first one open."""
-    for job_id in [*job_ids[first:], *job_ids[:first]]:
+    """One stream after the other, of jobs that may come yet; who `stops` holds its first one open."""
+    for place in itertools.count(first):
+        while place >= len(job_ids):
+            await asyncio.sleep(0.1)  # noqa: ASYNC110 - nothing hangs on the moment
+        job_id = job_ids[place]
         reader, writer = await asyncio.open_connection("127.0.0.1", load.server.port)
         writer.write(f"GET {ANY}/{job_id}/events/stream HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         try:
@@ -125,6 +131,28 @@ async def submit(client: httpx.AsyncClient, task: str, name: str, count: int) ->
     return made
 
 
+async def keep_waiting(
+    client: httpx.AsyncClient, task: str, job_ids: list[str], jobs: int, told: Connection
+) -> None:
+    """Others come for those that were started."""
+    for turn in itertools.count():
+        await asyncio.sleep(5)
+        waiting = len(await in_state(client, "queued"))
+        more = await submit(client, task, f"later {turn}", jobs - waiting)
+        told.send(more)
+        job_ids += more
+
+
+async def in_state(client: httpx.AsyncClient, state: str) -> list[dict[str, Any]]:
+    found, asked = list[dict[str, Any]](), {"state": state, "limit": 1000}
+    while True:
+        page = (await client.get(ANY, params=asked)).json()
+        found += page["items"]
+        if not page["next_cursor"]:
+            return found
+        asked["cursor"] = page["next_cursor"]
+
+
 async def under_load(options: argparse.Namespace, load: Load, task: str) -> None:
     limits = httpx.Limits(max_connections=10)
     async with httpx.AsyncClient(base_url=load.server.url, timeout=60, limits=limits) as client:
@@ -138,6 +166,7 @@ async def under_load(options: argparse.Namespace, load: Load, task: str) -> None
             for n in range(options.readers)
         ]
         with asking(load.server.url, job_ids) as told:
+            feeding = asyncio.create_task(keep_waiting(client, task, job_ids, options.jobs, told))
             await asyncio.sleep(options.seconds)
             load.calls = taken(told)
             await figures(load, client, "with readers")
@@ -146,16 +175,17 @@ async def under_load(options: argparse.Namespace, load: Load, task: str) -> None
             await asyncio.gather(*readers, return_exceptions=True)
             before = load.now
             taken(told)
-            await asyncio.sleep(options.seconds / 2)
+            await asyncio.sleep(min(WITHOUT, options.seconds / 2))
             load.calls = taken(told)
             await figures(load, client, "without readers", before)
-        watching.cancel()
+            for background in (watching, feeding):
+                background.cancel()
+            await asyncio.gather(watching, feeding, return_exceptions=True)
 
 
 async def figures(load: Load, client: httpx.AsyncClient, when: str, since: float = 0.0) -> None:
-    items: list[dict[str, Any]] = (await client.get(ANY, params={"limit": 1000})).json()["items"]
-    done = [item for item in items if item["state"] == "succeeded"]
-    failed = [item["error"] for item in items if item["state"] == "failed"]
+    done = await in_state(client, "succeeded")
+    failed = [item["error"] for item in await in_state(client, "failed")]
     started = time.time() - (load.now - since)
     seconds = [_at(i["finished_at"]) - _at(i["started_at"]) for i in done if _at(i["started_at"]) > started]
     calls = sorted(load.calls)
@@ -177,7 +207,7 @@ def _at(text: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=150.0, help="with readers; half of it without")
+    parser.add_argument("--seconds", type=float, default=150.0, help="with readers; then a minute without")
     parser.add_argument("--jobs", type=int, default=200)
     parser.add_argument("--working", type=int, default=8)
     parser.add_argument("--readers", type=int, default=50)
