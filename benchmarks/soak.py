@@ -45,6 +45,8 @@ class Load:
     calls: list[float] = field(default_factory=list)
     memory: list[tuple[float, float]] = field(default_factory=list)
     read: int = 0
+    more: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set for a moment when other jobs were submitted."""
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -93,7 +95,7 @@ async def read_streams(load: Load, job_ids: Sequence[str], first: int, stops: bo
     """One stream after the other, of jobs that may come yet; who `stops` holds its first one open."""
     for place in itertools.count(first):
         while place >= len(job_ids):
-            await asyncio.sleep(0.1)  # noqa: ASYNC110 - nothing hangs on the moment
+            await load.more.wait()
         job_id = job_ids[place]
         reader, writer = await asyncio.open_connection("127.0.0.1", load.server.port)
         writer.write(f"GET {ANY}/{job_id}/events/stream HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
@@ -132,19 +134,23 @@ async def submit(client: httpx.AsyncClient, task: str, name: str, count: int) ->
 
 
 async def keep_waiting(
-    client: httpx.AsyncClient, task: str, job_ids: list[str], jobs: int, told: Connection
+    load: Load, client: httpx.AsyncClient, task: str, job_ids: list[str], jobs: int, told: Connection
 ) -> None:
     """Others come for those that were started."""
     for turn in itertools.count():
         await asyncio.sleep(5)
+        load.calls += taken(told)  # a full pipe would stop those calls
         waiting = len(await in_state(client, "queued"))
         more = await submit(client, task, f"later {turn}", jobs - waiting)
         told.send(more)
         job_ids += more
+        load.more.set()
+        load.more.clear()
 
 
 async def in_state(client: httpx.AsyncClient, state: str) -> list[dict[str, Any]]:
-    found, asked = list[dict[str, Any]](), {"state": state, "limit": 1000}
+    found = list[dict[str, Any]]()
+    asked: dict[str, str] = {"state": state, "limit": "1000"}
     while True:
         page = (await client.get(ANY, params=asked)).json()
         found += page["items"]
@@ -166,17 +172,18 @@ async def under_load(options: argparse.Namespace, load: Load, task: str) -> None
             for n in range(options.readers)
         ]
         with asking(load.server.url, job_ids) as told:
-            feeding = asyncio.create_task(keep_waiting(client, task, job_ids, options.jobs, told))
+            feeding = asyncio.create_task(keep_waiting(load, client, task, job_ids, options.jobs, told))
             await asyncio.sleep(options.seconds)
-            load.calls = taken(told)
+            load.calls += taken(told)
             await figures(load, client, "with readers")
             for one in readers:
                 one.cancel()
             await asyncio.gather(*readers, return_exceptions=True)
             before = load.now
             taken(told)
+            load.calls = []
             await asyncio.sleep(min(WITHOUT, options.seconds / 2))
-            load.calls = taken(told)
+            load.calls += taken(told)
             await figures(load, client, "without readers", before)
             for background in (watching, feeding):
                 background.cancel()
@@ -207,7 +214,7 @@ def _at(text: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=150.0, help="with readers; then a minute without")
+    parser.add_argument("--seconds", type=float, default=600.0, help="with readers; then a minute without")
     parser.add_argument("--jobs", type=int, default=200)
     parser.add_argument("--working", type=int, default=8)
     parser.add_argument("--readers", type=int, default=50)
