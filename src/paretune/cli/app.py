@@ -25,7 +25,7 @@ from paretune.cli.options import (
     StorePath,
     TaskUrl,
 )
-from paretune.core.address import DEFAULT_HOST, DEFAULT_PORT
+from paretune.core.address import CONSOLE_PORT, DEFAULT_HOST, DEFAULT_PORT
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -218,6 +218,17 @@ def serve(
     serve_jobs(
         store, Settings(host, port, jobs, rollouts, waiting, tuple(allow_host or ()), tuple(pass_ or ()))
     )
+
+
+@app.command()
+def console(
+    place: Annotated[str | None, typer.Argument(help="A store, or the folder of a run")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535)] = CONSOLE_PORT,
+) -> None:
+    """Show runs in a browser: live ones and finished ones."""
+    from paretune.cli.browse import console as browse
+
+    browse(place, port)
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from starlette.responses import JSONResponse
@@ -15,6 +16,7 @@ from paretune.container.wire import is_loopback
 from paretune.core.errors import Misconfigured
 from paretune.server.keys import KeyRing, allows
 from paretune.store.jobs import Scope as KeyScope
+from paretune.store.jobs import StoredKey
 
 BODY_BYTES = 16 * 2**20
 OPEN = frozenset({"/", "/health", "/api/health"})
@@ -35,11 +37,34 @@ class Refusal(Exception):
         return JSONResponse(error_body(self.code, self.message), self.status)
 
 
+class Keys(Protocol):
+    """Who may come in with a key. `any` may read a store unless `at_hand`."""
+
+    @property
+    def at_hand(self) -> bool: ...
+
+    def any(self) -> bool: ...
+
+    def check(self, token: str) -> StoredKey | None: ...
+
+
+class NoKeys:
+    """This machine comes in, and nobody else."""
+
+    at_hand = True
+
+    def any(self) -> bool:
+        return False
+
+    def check(self, token: str) -> StoredKey | None:
+        return None
+
+
 class Door:
     """An ASGI application around another one. `hosts` are names under which this server is asked, beside
     those of this machine."""
 
-    def __init__(self, app: ASGIApp, keys: KeyRing, hosts: Collection[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, keys: Keys, hosts: Collection[str] = ()) -> None:
         self._app, self._keys = app, keys
         self._hosts = frozenset(host.lower() for host in hosts)
 

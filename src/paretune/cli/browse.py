@@ -1,0 +1,43 @@
+"""`paretune console`: the pages of a store's runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import uvicorn
+
+from paretune.cli.console import note
+from paretune.console.app import console_app
+from paretune.console.source import StoreSource
+from paretune.core.address import DEFAULT_HOST
+from paretune.core.errors import Misconfigured
+from paretune.engine.workspace import Workspace
+from paretune.server.door import Door, NoKeys
+
+
+def console(place: str | None, port: int) -> None:
+    """Until interrupted. `place` is a store, or the folder of a run in one."""
+    address, run_id = located(place)
+    with Workspace.open(address) as workspace:
+        first = f"runs/{workspace.store.run(run_id).id}/" if run_id else ""
+        note(f"the console is at http://{DEFAULT_HOST}:{port}/{first}")
+        app = Door(console_app(StoreSource(workspace)), NoKeys())
+        uvicorn.run(app, host=DEFAULT_HOST, port=port, log_level="warning", access_log=False)
+
+
+def located(place: str | None) -> tuple[str | None, str]:
+    """The store's address and, where a run's folder is meant, the run's id. Raises Misconfigured."""
+    if place is None or "://" in place:
+        return place, ""
+    path = Path(place)
+    if path.is_dir() and path.parent.name == "runs":
+        return str(_store_beside(path.parent)), path.name
+    if not path.exists():
+        raise Misconfigured("place", f"there is no store and no run's folder at {place}")
+    return place, ""
+
+
+def _store_beside(runs: Path) -> Path:
+    """The store whose runs have their folders here, whatever it is called."""
+    found = sorted(runs.parent.glob("*.sqlite"))
+    return found[0] if len(found) == 1 else runs.parent

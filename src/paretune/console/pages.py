@@ -1,0 +1,115 @@
+"""Pages as HTML. Texts of models and tasks are escaped wherever they stand: every template is autoescaped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from paretune.console.view import Asked, View
+from paretune.console.views import VIEWS
+from paretune.core.canonical import finite
+
+BY_NAME: Mapping[str, View] = {view.name: view for view in VIEWS}
+LISTED = tuple(view for view in VIEWS if view.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Addresses on a server: `base` is where the console is, `run_id` whose views are meant."""
+
+    base: str
+    run_id: str = ""
+
+    def __call__(self, name: str, **params: object) -> str:
+        """Of the list of runs (`runs`), of a file (`static`), or of a view of this run."""
+        if name == "runs":
+            return f"{self.base}/"
+        if name == "static":
+            return f"{self.base}/static/{params['file']}"
+        path, more = address(name, params)
+        return f"{self.base}/runs/{params.get('run', self.run_id)}/{path}{more}"
+
+
+def address(name: str, params: Mapping[str, object]) -> tuple[str, str]:
+    """The view's path with its parts filled in, and the rest as a query."""
+    path = BY_NAME[name].path
+    parts = {key: quote(str(value), safe="") for key, value in params.items() if f"{{{key}}}" in path}
+    rest = {key: str(v) for key, v in params.items() if key not in parts and key != "run" and v is not None}
+    return path.format(**parts), f"?{urlencode(rest)}" if rest else ""
+
+
+def data(value: Any) -> Markup:
+    """JSON for a data block in HTML; nothing in it ends the block."""
+    text = json.dumps(finite(value), separators=(",", ":"), ensure_ascii=False)
+    for sign, code in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
+        text = text.replace(sign, code)
+    return Markup(text)
+
+
+def score(value: float | None) -> str:
+    """`.625`-like figures: three digits, a dash where there is none."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+def signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.3f}"
+
+
+def money(value: float | None) -> str:
+    return "-" if value is None else f"${value:,.4f}" if value < 1 else f"${value:,.2f}"
+
+
+def duration(seconds: float | None) -> str:
+    """`4 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds is None:
+        return "-"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("paretune.console"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "data": data,
+        "score": score,
+        "signed": signed,
+        "money": money,
+        "duration": duration,
+    }
+    return made
+
+
+ENVIRONMENT = environment()
+
+
+def fragment(view: View, asked: Asked) -> str:
+    """The view alone."""
+    template = ENVIRONMENT.get_template(f"{view.name}.html")
+    return template.render(asked=asked, run=asked.run, to=asked.to, **view.show(asked))
+
+
+def page(view: View, asked: Asked) -> str:
+    """The view in its frame."""
+    frame = ENVIRONMENT.get_template("run_frame.html")
+    body = Markup(fragment(view, asked))
+    return frame.render(asked=asked, run=asked.run, to=asked.to, view=view, views=LISTED, body=body)
+
+
+def runs_page(lines: Any, to: Paths, query: Mapping[str, str]) -> str:
+    return ENVIRONMENT.get_template("runs.html").render(lines=lines, to=to, query=query)

@@ -1,0 +1,18 @@
+// What every page needs: the theme, the keyboard, and parts that follow a live run.
+import { follow } from "./live.js";
+import { listen } from "./keys.js";
+import { drawAll } from "./charts.js";
+
+const root = document.documentElement;
+const kept = localStorage.getItem("theme");
+if (kept) root.dataset.theme = kept;
+document.querySelector("[data-theme-switch]")?.addEventListener("click", () => {
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  localStorage.setItem("theme", root.dataset.theme);
+  drawAll(document);
+});
+
+listen();
+drawAll(document);
+follow();

@@ -1,0 +1,9 @@
+"""All views of a run, in the order in which they are listed."""
+
+from paretune.console.view import View
+from paretune.console.views import candidates, overview
+
+VIEWS: tuple[View, ...] = (
+    overview.VIEW,
+    candidates.VIEW,
+)
