@@ -70,6 +70,26 @@ def test_events_are_told_before_the_job_has_ended(far: FarServer, connection: Co
     assert seen == [1, 2, 3]
 
 
+def test_a_job_that_failed_and_was_resumed_is_listened_to(
+    far: FarServer, connection: Connection, play: Twin
+) -> None:
+    first = [event(1), event(2, "learning.policy.gepa.job.failed"), event(3)]
+    job = far.add(FarJob(ID, statuses=["running"], events=first, streams=[2, 1]))
+    seen: list[int] = []
+
+    def told(one: dict[str, Any]) -> None:
+        seen.append(one["seq"])
+        if one["seq"] == 3:
+            job.events += [event(4)]
+        if one["seq"] == 4:
+            # Told while it is at work, and not with its end.
+            job.events += [event(5, "learning.policy.gepa.job.completed")]
+            job.statuses = ["succeeded"]
+
+    play(PolicyOptimizationJob.from_job_id(ID, connection=connection), "stream_until_complete", on_event=told)
+    assert seen == [1, 2, 3, 4, 5]
+
+
 def test_a_replay_from_the_beginning_is_not_told_again(
     far: FarServer, connection: Connection, play: Twin
 ) -> None:
