@@ -113,10 +113,11 @@ def lanes(seed: int) -> Case:
 
 
 def crowded(seed: int) -> Case:
-    """Eight lanes that edit the same few lines, shared examples, finalists and a test."""
+    """Eight lanes that edit the same few lines, shared examples, finalists and a test. The patience is more
+    than two steps of each lane."""
     book = Rulebook(seed, rules=6, myths=3)
     pipeline = Pipeline(lanes=8, validate_every=1, validation_share=1.0, plateau=2)
-    settings = replace(GepaSettings.classic(seed=seed, minibatch_size=3), patience=9, pipeline=pipeline)
+    settings = replace(GepaSettings.classic(seed=seed, minibatch_size=3), patience=18, pipeline=pipeline)
     splits = book.splits(pareto=14, select=8, test=6, shared=True)
     return Case(book, splits, settings, Limits(rollouts=420, steps=60), model=True)
 

@@ -256,6 +256,14 @@ class Line(Search):
             late = self.known[late.parents[0]]
         return late.id == early.id
 
+    def known_failures(self, candidate: Candidate, drawn: Sequence[Example]) -> tuple[Example, ...]:
+        """Examples besides those drawn that it fails, as this run has seen: those it was asked last, as many
+        as one step takes (`GepaSettings.known_failures`)."""
+        seen, taken = self.seen.get(candidate.id, {}), {e.id for e in drawn}
+        failed = [e for e, reward in seen.items() if reward < self.settings.perfect and e not in taken]
+        last = set(failed[-self.settings.known_failures :])
+        return tuple(e for e in self.splits.reflect if e.id in last)
+
     # -- rollouts and budget ----------------------------------------------------------------------
 
     def kept(self) -> int:

@@ -90,6 +90,16 @@ class GepaSettings:
     pipeline: Pipeline = Pipeline()
     rungs: Rungs = Rungs()
 
+    @property
+    def known_failures(self) -> int:
+        """In lanes at most so many examples that the parent is known to fail join a minibatch."""
+        return self.minibatch_size if self.pipeline.lanes else 0
+
+    @property
+    def step_rollouts(self) -> int:
+        """Of one step at most, guards aside: the parent's on the minibatch, the child's in its gate."""
+        return 2 * self.minibatch_size + self.known_failures
+
     @classmethod
     def classic(cls, *, seed: int = 0, minibatch_size: int = 3) -> GepaSettings:
         """GEPA as in the paper (arXiv 2507.19457, algorithm 1) and gepa's own defaults.

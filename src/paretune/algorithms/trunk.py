@@ -21,6 +21,7 @@ from paretune.algorithms.pool import Pool
 from paretune.algorithms.ports import Drafted
 from paretune.algorithms.racing import Race
 from paretune.algorithms.settings import Staleness
+from paretune.algorithms.steps import Draft, Step
 from paretune.algorithms.validation import choose_panel
 from paretune.algorithms.width import Width
 from paretune.core import events
@@ -40,28 +41,6 @@ RACED, AT_ONCE = 128, 32
 """A text without some lines is raced against the whole on at most so many examples; passes at once."""
 MOST_GATES = 3
 """A child that passed, and clashes with a head that moved, must beat that head, in so many gates at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step of a lane. `off_line`: the parent comes from the frontier and not from the line of heads."""
-
-    lane: Lane
-    number: int
-    examples: tuple[Example, ...]
-    targets: tuple[str, ...]
-    off_line: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A child before its gate. `baseline` is the text that it must beat, `onto` the one that it replaces."""
-
-    child: Candidate
-    baseline: Candidate
-    onto: Candidate
-    packet: Packet
-    proposal: Proposal
 
 
 @dataclass(slots=True)
@@ -119,13 +98,14 @@ class Trunk(Line):
             return
         parent = self.known[self.frontier_parent(number)] if plateau else self.head
         targets = self.targets(number, list(parent.components), number - 1)
-        step = Step(lane, number, self.draw_minibatch(), targets, plateau)
+        drawn = self.draw_minibatch()
+        step = Step(lane, number, drawn, self.known_failures(parent, drawn), targets, plateau)
         started = events.StepStarted(
             step=number,
             generation=self.schedule.generation(number),
             parent=parent.id,
             targets=list(targets),
-            minibatch=[e.id for e in step.examples],
+            minibatch=[e.id for e in (*step.drawn, *step.known)],
             lane=lane.number,
         )
         await self.ports.record.step(f"{number}/start", lambda: started)
@@ -174,14 +154,15 @@ class Trunk(Line):
         return await self.paid(step.number, work)
 
     async def _reflected(self, step: Step, parent: Candidate) -> Packet | None:
-        """The parent on its minibatch, for the proposer; None if there is nothing to learn from it.
+        """The parent on the step's examples, for the proposer; None if there is nothing to learn from it.
 
         Raises BudgetExceeded unless parent and child both fit.
         """
-        wanted = self.undrawn(parent, step.examples) + len(step.examples)
+        examples = step.examples(self.seen.get(parent.id, ()))
+        wanted = self.undrawn(parent, examples) + len(examples)
         if not self.affords(wanted):
             raise BudgetExceeded("rollouts", wanted + self.kept(), self.ports.ledger.left() or 0)
-        outcomes = await self.rollouts(step.lane, step.number, parent, step.examples)
+        outcomes = await self.rollouts(step.lane, step.number, parent, examples)
         if nothing := self._nothing_to_learn(parent, scores(outcomes)):
             await self.skip(step.number, *nothing)
             await self.learned_nothing(step.number, parent)
@@ -277,20 +258,21 @@ class Trunk(Line):
         return check(proposal, on_head, known=self.known, training=self.notes.texts())
 
     async def _passes(self, step: Step, draft: Draft, number: int = 0) -> bool:
-        """Child against baseline, on the minibatch and on guards that the baseline is known to pass."""
+        """Child against baseline, on the examples of the step and on guards that the baseline passes."""
         rng = self.stream("gate" if not number else f"gate/{number}", step.number)
-        if not self.affords(self.undrawn(draft.baseline, step.examples)):
+        perfect, known = self.settings.perfect, self.seen.get(draft.baseline.id, {})
+        examples = step.examples(known)
+        if not self.affords(self.undrawn(draft.baseline, examples)):
             await self.skip(step.number, "budget", "the gate does not fit")
             return False
-        perfect, known = self.settings.perfect, self.seen.get(draft.baseline.id, {})
-        if all(example.id in known for example in step.examples):
-            before = {example.id: known[example.id] for example in step.examples}
+        if all(example.id in known for example in examples):
+            before = {example.id: known[example.id] for example in examples}
         else:
-            before = scores(await self.rollouts(step.lane, step.number, draft.baseline, step.examples))
+            before = scores(await self.rollouts(step.lane, step.number, draft.baseline, examples))
         passed = {e: reward for e, reward in before.items() if reward >= perfect}
         race = Race(
             failed={e: reward for e, reward in before.items() if reward < perfect},
-            passed={**passed, **self._guards(known, step.examples, rng)},
+            passed={**passed, **self._guards(known, examples, rng)},
             share=sum(reward >= perfect for reward in known.values()) / max(1, len(known)),
             chunk=self.settings.minibatch_size,
             rng=rng,

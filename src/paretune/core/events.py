@@ -27,7 +27,8 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepStarted:
-    """One pass of the loop: the parent, the components to edit and the minibatch."""
+    """One pass of the loop: the parent, the components to edit and the minibatch. In lanes, examples that the
+    parent is known to fail follow those that were drawn."""
 
     kind: ClassVar[str] = "step_started"
     step: int

@@ -97,7 +97,8 @@ def forecast(job: Job, known: History = History()) -> Forecast:
     """From the job and what earlier runs took; nothing is asked."""
     settings, splits = job.settings, job.splits
     size = min(settings.minibatch_size, len(splits.reflect))
-    gate = size if splits.shared else 2 * size  # the parent's own minibatch may be known already
+    own = 0 if splits.shared else size  # the parent's own minibatch may be known already
+    gate = own + min(size + settings.known_failures, len(splits.reflect))
     full = len(splits.pareto) - (size if splits.shared else 0)
     budget = job.limits.rollouts
     initial, closing = initial_rollouts(job), kept_rollouts(splits, settings, budget)

@@ -99,7 +99,7 @@ def rollouts_ahead(job: Job) -> int:
     """Rollouts of one more step (of each lane) at most and of the closing evaluation: what a search must
     still hold in money and tokens to go on."""
     splits, settings = job.splits, job.settings
-    gate = max(2 * settings.minibatch_size, settings.merge_gate_size)
+    gate = max(settings.step_rollouts, settings.merge_gate_size)
     closing = closing_rollouts(splits, settings.finalists) + job.noise_replicates * len(splits.test)
     return gate * max(1, settings.pipeline.lanes) + len(splits.pareto) + closing
 
@@ -167,7 +167,7 @@ def _meters(job: Job, now: Standing) -> list[_Meter]:
 def _one_step(job: Job) -> float:
     """Rollouts that may be under way in steps that were begun: a gate and a full evaluation in each lane."""
     settings = job.settings
-    return (2 * settings.minibatch_size + initial_rollouts(job)) * max(1, settings.pipeline.lanes)
+    return (settings.step_rollouts + initial_rollouts(job)) * max(1, settings.pipeline.lanes)
 
 
 def _drawn_in_search(job: Job, now: Standing) -> int:
