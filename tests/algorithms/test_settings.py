@@ -46,6 +46,22 @@ def test_other_searches_end_as_before(other: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "known", "rollouts"),
+    [
+        ({}, 4, 12),
+        ({"rollout": {"minibatch_size": 8}}, 8, 24),
+        ({"pipeline": {"mode": "sync"}}, 0, 16),
+        ({"preset": "classic"}, 0, 6),
+    ],
+)
+def test_known_failures_join_minibatches_in_lanes_only(
+    written: dict[str, Any], known: int, rollouts: int
+) -> None:
+    settings = settings_of(_config(written).gepa, None)
+    assert (settings.known_failures, settings.step_rollouts) == (known, rollouts)
+
+
+@pytest.mark.parametrize(
     ("end", "endless"), [({}, False), ({"max_rollouts": 500}, True), ({"max_cost_usd": 2.0}, True)]
 )
 def test_any_cap_in_the_document_is_a_budget(end: dict[str, Any], endless: bool) -> None:

@@ -261,7 +261,7 @@ class Line(Search):
         as one step takes (`GepaSettings.known_failures`)."""
         seen, taken = self.seen.get(candidate.id, {}), {e.id for e in drawn}
         failed = [e for e, reward in seen.items() if reward < self.settings.perfect and e not in taken]
-        last = set(failed[-self.settings.known_failures :])
+        last = set(failed[::-1][: self.settings.known_failures])
         return tuple(e for e in self.splits.reflect if e.id in last)
 
     # -- rollouts and budget ----------------------------------------------------------------------
