@@ -213,7 +213,10 @@ def perform(store: Store, act: str, key: RolloutKey, number: int) -> None:
     match act:
         case "begin":
             store.commit(run, [AttemptBegun(f"a_{number}", key.id, "rollout", 1, 0.5, at)])
-        case "done" if open_ones:
+        case "done":
+            if not open_ones:
+                open_ones = [AttemptBegun(f"a_{number}", key.id, "rollout", 1, 0.5, at)]
+                store.commit(run, open_ones)
             store.commit(run, [result, AttemptEnded(open_ones[0].id, "done", "", "", 2, 3, 0.25, 1.0, at)])
         case "failed" if open_ones:
             store.commit(run, [AttemptEnded(open_ones[0].id, "failed", "timeout", f"in {number} s", at=at)])
