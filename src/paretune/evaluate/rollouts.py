@@ -31,7 +31,7 @@ class Rollouts(Mapping[Cell, Rollout]):
         self._objectives: dict[Cell, Mapping[str, float]] = {}
         self._full: dict[Cell, Rollout] = {}
         self._cells: dict[CandidateId, list[Cell]] = {}
-        self._identities: list[Identity] = []
+        self._identities: dict[tuple[str, ...], int] = {}
 
     def add(self, fact: Fact) -> tuple[CandidateId, str]:
         """The rollout of this fact; gives candidate and split. Raises ValueError as `outcome` does."""
@@ -43,7 +43,9 @@ class Rollouts(Mapping[Cell, Rollout]):
             self._cells.setdefault(cell[0], []).append(cell)
         elif self._key(cell).id > fact.key:
             return cell[0], split
-        who = self._number(Identity(**asked["identity"]))
+        identity = asked["identity"]
+        words = (identity["task"], identity["evaluator"], identity["policy"])
+        who = self._identities.setdefault(words, len(self._identities))
         tokens = usage["prompt_tokens"], usage["completion_tokens"]
         self._brief[cell] = (body["reward"], split, who, *tokens, usage["cost_usd"])
         if body["objectives"] or cell in self._objectives:
@@ -92,9 +94,4 @@ class Rollouts(Mapping[Cell, Rollout]):
     def _key(self, cell: Cell) -> RolloutKey:
         candidate, example, replicate = cell
         _, split, who, *_ = self._brief[cell]
-        return RolloutKey(candidate, example, Split(split), replicate, self._identities[who])
-
-    def _number(self, identity: Identity) -> int:
-        if identity not in self._identities:
-            self._identities.append(identity)
-        return self._identities.index(identity)
+        return RolloutKey(candidate, example, Split(split), replicate, Identity(*[*self._identities][who]))
