@@ -73,6 +73,9 @@ def test_the_curve_has_each_evaluation_and_each_gate_with_what_the_run_had_taken
     by_seq = {p.seq: p.taken for p in found.evaluated} | {p.seq: p.taken for p in found.gated}
     taken = [by_seq[seq] for seq in sorted(by_seq)]
     assert taken == sorted(taken, key=lambda t: (t.rollouts, t.tokens, t.usd, t.seconds))
+    later = curve(view, found.evaluated[1].seq)
+    assert later.evaluated == found.evaluated[1:]
+    assert later.gated == [p for p in found.gated if p.seq > found.evaluated[1].seq]
     assert 0 < taken[-1].rollouts <= len(view.ledger.drawn)
     assert 0 < taken[-1].usd <= view.ledger.cost_usd
     assert len(view.drawn_at) == len(view.ledger.drawn)
