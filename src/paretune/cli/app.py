@@ -149,7 +149,7 @@ def show_run(run_id: RunId = "last", store: StorePath = None, json: Json = False
 @app.command("runs")
 def list_runs(store: StorePath = None, json: Json = False) -> None:
     """All runs of a store, newest first."""
-    from paretune.cli.runs import state
+    from paretune.engine.wishes import state
     from paretune.engine.workspace import Workspace
 
     with Workspace.open(store) as workspace:

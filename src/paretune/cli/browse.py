@@ -14,6 +14,9 @@ from paretune.core.errors import Misconfigured
 from paretune.engine.workspace import Workspace
 from paretune.server.door import Door, NoKeys
 
+SHUTDOWN_SECONDS = 1
+"""Pages that follow a run would keep the console from ending."""
+
 
 def console(place: str | None, port: int) -> None:
     """Until interrupted. `place` is a store, or the folder of a run in one."""
@@ -22,7 +25,14 @@ def console(place: str | None, port: int) -> None:
         first = f"runs/{workspace.store.run(run_id).id}/" if run_id else ""
         note(f"the console is at http://{DEFAULT_HOST}:{port}/{first}")
         app = Door(console_app(StoreSource(workspace)), NoKeys())
-        uvicorn.run(app, host=DEFAULT_HOST, port=port, log_level="warning", access_log=False)
+        uvicorn.run(
+            app,
+            host=DEFAULT_HOST,
+            port=port,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        )
 
 
 def located(place: str | None) -> tuple[str | None, str]:
