@@ -148,7 +148,8 @@ def paths(request: Request, base: str, run_id: str = "") -> Paths:
 
 def may_act(request: Request) -> bool:
     """False for who came in with a key that may only read."""
-    return request.scope.get("state", {}).get("key_scope") != "read"
+    state = request.scope.get("state", {})
+    return bool(state.get("key_scope") != "read")
 
 
 def from_here(request: Request) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import get_args
 from urllib.parse import quote
 
@@ -50,9 +50,13 @@ class ServiceSource:
         return self.service.teller.bells.closed
 
     def runs(self) -> Sequence[Run]:
-        found = {run.id: run for run in self.store.runs()}
-        waiting = [_unborn(job) for job in self.service.jobs.in_state(*STATES) if job.run_id not in found]
-        return sorted([*found.values(), *waiting], key=lambda run: (run.created_at, run.id), reverse=True)
+        """Those that a job was submitted for bear its name, also before they begin."""
+        jobs = {job.run_id: job for job in self.service.jobs.in_state(*STATES)}
+        began = self.store.runs()
+        named = [replace(run, name=jobs[run.id].name) if run.id in jobs else run for run in began]
+        known = {run.id for run in began}
+        waiting = [_unborn(job) for job in jobs.values() if job.run_id not in known]
+        return sorted([*named, *waiting], key=lambda run: (run.created_at, run.id), reverse=True)
 
     def state(self, run: Run) -> str:
         job = self.service.jobs.of_run(run.id)
@@ -60,16 +64,15 @@ class ServiceSource:
 
     def view(self, run_id: str) -> RunView:
         """The id of its job names a run too."""
+        job = self._job(run_id)
         try:
-            job = self.service.jobs.job(run_id) if run_id.startswith("pl_") else None
-            return self._others.view(job.run_id if job else run_id)
-        except UnknownJob:
-            raise UnknownRun(f"no job {run_id[:80]}") from None
+            view = self._others.view(job.run_id if job else run_id)
         except UnknownRun:
-            job = job or self.service.jobs.of_run(run_id)
             if job is None:
                 raise
             raise NotYet(_unborn(job)) from None
+        job = job or self._job(view.run.id)
+        return replace(view, run=replace(view.run, name=job.name)) if job else view
 
     def actions(self, run: Run) -> Sequence[Action]:
         job = self.service.jobs.of_run(run.id)
@@ -189,7 +192,7 @@ def _inside(path: str) -> bool:
 
 
 def turned_away(refusal: Refusal, request: Request) -> Response | None:
-    """For a browser that asks for a page of the console: a page. Who has no key is led to where it is asked."""
+    """For a browser that asks for the console: a page; who has no key is led to where it is asked."""
     path = request.url.path
     if f"{path}/" != f"{BASE}/" and not path.startswith(f"{BASE}/"):
         return None

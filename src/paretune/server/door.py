@@ -146,7 +146,7 @@ def _open(path: str) -> bool:
 
 
 def _cookie(scope: Scope) -> str:
-    """The key that a browser brings, for pages only: what programs ask is never asked by a page in its name."""
+    """The key that a browser brings. For pages only: no other site's page asks the API in its name."""
     if scope["path"] != CONSOLE and not scope["path"].startswith(f"{CONSOLE}/"):
         return ""
     found = (cookie_parser(value.decode("latin-1")) for name, value in scope["headers"] if name == b"cookie")
