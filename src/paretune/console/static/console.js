@@ -2,6 +2,7 @@
 import { follow } from "./live.js";
 import { listen } from "./keys.js";
 import { drawAll } from "./charts.js";
+import { picking } from "./runs.js";
 
 const root = document.documentElement;
 const kept = localStorage.getItem("theme");
@@ -14,5 +15,6 @@ document.querySelector("[data-theme-switch]")?.addEventListener("click", () => {
 });
 
 listen();
+picking();
 drawAll(document);
 follow();
