@@ -3,6 +3,7 @@ import { follow } from "./live.js";
 import { listen } from "./keys.js";
 import { drawAll } from "./charts.js";
 import { picking } from "./runs.js";
+import "./strips.js";
 
 const root = document.documentElement;
 const kept = localStorage.getItem("theme");
