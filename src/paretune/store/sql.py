@@ -62,10 +62,7 @@ SET_STATUS = (
     "UPDATE runs SET status = ?, status_detail = ?, wish = CASE WHEN ? THEN '' ELSE wish END WHERE id = ?"
 )
 DRAWS = "FROM draws WHERE run_id = ?"
-DRAWN = (
-    f"SELECT key {DRAWS} "
-    "UNION SELECT key FROM attempts WHERE run_id = ? AND outcome = 'done'"
-)
+DRAWN = f"SELECT key {DRAWS} UNION SELECT key FROM attempts WHERE run_id = ? AND outcome = 'done'"
 RUNS = f"SELECT {', '.join(RUN)} FROM runs"
 FACTS = f"SELECT {', '.join(FACT)} FROM facts"
 DECISIONS = f"SELECT {', '.join(DECISION)} FROM decisions WHERE run_id = ?"
