@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import Literal, Protocol
 
+from paretune.console.kept import Views
 from paretune.core.errors import ParetuneError
 from paretune.engine import wishes
 from paretune.engine.workspace import Workspace
 from paretune.store import Run, Store
-from paretune.views.run_view import RunView, read
+from paretune.views.run_view import RunView
 
 Action = Literal["pause", "resume", "cancel", "extend"]
 OVER = ("succeeded", "failed", "cancelled")
-KEPT = 8
-"""Views of so many runs are kept; others are read anew."""
 
 
 class Refused(ParetuneError):
@@ -65,35 +63,6 @@ class Source(Protocol):
     async def act(self, run_id: str, action: str, values: Mapping[str, str]) -> str:
         """Do it; what was done, in a sentence. Raises Refused, UnknownRun or Misconfigured."""
         ...
-
-
-@dataclass(slots=True)
-class Views:
-    """Runs as they stand, the last few of them kept. Who reads one run waits for nobody who reads another."""
-
-    store: Store
-    _kept: dict[str, tuple[object, RunView]] = field(default_factory=dict)
-    _reading: dict[str, Lock] = field(default_factory=dict)
-    _lock: Lock = field(default_factory=Lock)
-
-    def __call__(self, run_id: str) -> RunView:
-        """Raises UnknownRun."""
-        run = self.store.run(run_id)
-        with self._lock:
-            reading = self._reading.setdefault(run.id, Lock())
-        with reading:
-            as_of = run.status if run.status in OVER else object()
-            kept = self._kept.get(run.id)
-            if kept is None or kept[0] != as_of:
-                kept = as_of, read(self.store, run.id)
-            with self._lock:
-                self._kept.pop(run.id, None)
-                self._kept[run.id] = kept
-                while len(self._kept) > KEPT:
-                    oldest = next(iter(self._kept))
-                    del self._kept[oldest]
-                    self._reading.pop(oldest, None)
-            return kept[1]
 
 
 @dataclass(slots=True)
