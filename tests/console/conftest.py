@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from support.browser import chromium
 from support.chat_server import chat_server
 from support.foreign_jobs import reflective
-from support.hostile import hostile_job, hostile_model, hostile_task
+from support.hostile import HostileRun, hostile_run
 from support.paced_task import PacedTask, paced_task
 from support.programs import KEY
 from support.served import Server, serving
@@ -21,30 +20,10 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
-@dataclass(frozen=True)
-class Hostile:
-    """A server with one finished run, whose every text tries to be more than text."""
-
-    server: Server
-    job_id: str
-
-    @property
-    def run_id(self) -> str:
-        with self.server.kept() as (_, jobs):
-            return jobs.job(self.job_id).run_id
-
-
 @pytest.fixture(scope="session")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostile]:
-    folder = tmp_path_factory.mktemp("hostile")
-    with (
-        hostile_task() as task,
-        chat_server(hostile_model) as model,
-        serving(folder, PARETUNE_PROPOSER_BASE_URL=model) as server,
-    ):
-        job_id = server.submit(hostile_job(task))
-        server.until(job_id, "succeeded")
-        yield Hostile(server, job_id)
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostileRun]:
+    with hostile_run(tmp_path_factory.mktemp("hostile")) as run:
+        yield run
 
 
 @contextmanager

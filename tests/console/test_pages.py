@@ -12,11 +12,10 @@ import pytest
 from paretune.console.pages import BY_NAME, LISTED
 from paretune.console.views import VIEWS
 from support.browser import PHONE, Watched, watched
-from support.hostile import NAME
+from support.hostile import NAME, HostileRun
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
-    from tests.console.conftest import Hostile
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 EACH = 6
@@ -31,7 +30,7 @@ SHOWN = {
 
 
 @pytest.fixture
-def page(browser: Browser, hostile: Hostile) -> Iterator[Watched]:
+def page(browser: Browser, hostile: HostileRun) -> Iterator[Watched]:
     with watched(browser, hostile.server.url) as seen:
         yield seen
 
@@ -39,7 +38,7 @@ def page(browser: Browser, hostile: Hostile) -> Iterator[Watched]:
 def test_every_view_opens_from_the_list_of_runs_by_mouse(page: Watched) -> None:
     for view in LISTED:
         page.go("/console/")
-        page.page.click("main table a")
+        page.page.click("main tbody a")
         page.page.click(f"nav a[data-key='{view.key}']")
         page.page.wait_for_selector(f"nav a[data-key='{view.key}'][aria-current='page']")
         assert page.page.locator("h1").count() == 1, view.name
@@ -61,7 +60,7 @@ def test_every_view_opens_from_the_list_of_runs_by_keyboard(page: Watched) -> No
         page.page.wait_for_url("**/console/")
 
 
-def test_keys_are_told_and_the_dialog_closes(page: Watched, hostile: Hostile) -> None:
+def test_keys_are_told_and_the_dialog_closes(page: Watched, hostile: HostileRun) -> None:
     page.go(f"/console/runs/{hostile.run_id}/")
     page.page.keyboard.press("?")
     told = page.page.locator("dialog[open]").inner_text()
@@ -74,7 +73,7 @@ def test_keys_are_told_and_the_dialog_closes(page: Watched, hostile: Hostile) ->
     assert page.page.evaluate("document.activeElement.id") == "view"
 
 
-def test_pages_show_texts_as_texts_and_fit_a_phone(page: Watched, hostile: Hostile) -> None:
+def test_pages_show_texts_as_texts_and_fit_a_phone(page: Watched, hostile: HostileRun) -> None:
     """All views are reached by their links, from the run's first page on."""
     start = f"{page.origin}/console/runs/{hostile.run_id}/"
     todo = [start + view.path for view in LISTED]

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from paretune.container import Container, Prompt, Result
 from paretune.container.prompt import BadRequest
+from support.chat_server import chat_server
 from support.foreign_jobs import EDITED
 from support.programs import KEY
+from support.served import Server, serving
 
 TAGS = (
     "</script><script data-hostile>window.hostile=1</script>"
@@ -98,3 +102,27 @@ def hostile_job(url: str, budget: int = 150) -> dict[str, Any]:
             },
         }
     }
+
+
+@dataclass(frozen=True)
+class HostileRun:
+    """A server with one finished run, whose every text tries to be more than text."""
+
+    server: Server
+    job_id: str
+    run_id: str
+
+
+@contextmanager
+def hostile_run(folder: Path) -> Iterator[HostileRun]:
+    """Made here: it takes some seconds."""
+    with (
+        hostile_task() as task,
+        chat_server(hostile_model) as model,
+        serving(folder, PARETUNE_PROPOSER_BASE_URL=model) as server,
+    ):
+        job_id = server.submit(hostile_job(task))
+        server.until(job_id, "succeeded")
+        with server.kept() as (_, jobs):
+            run_id = jobs.job(job_id).run_id
+        yield HostileRun(server, job_id, run_id)

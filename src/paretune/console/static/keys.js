@@ -1,6 +1,6 @@
 // Keyboard: g and a letter opens a view, j and k go through what the page lists, ? tells all.
 const GO_MS = 1500;
-const ROWS = "main table a, main table button, main [data-row] a, main [data-row] button, main a[data-row]";
+const ROWS = "main tbody a, main tbody button, main [data-row] a, main [data-row] button, main a[data-row]";
 let went = 0;
 
 export function listen() {
