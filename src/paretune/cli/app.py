@@ -232,6 +232,20 @@ def console(
 
 
 @app.command()
+def report(
+    run_id: Annotated[
+        str, typer.Argument(help="Run id, its beginning, `last`, or the folder of a run")
+    ] = "last",
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write")] = Path("report.html"),
+    store: StorePath = None,
+) -> None:
+    """A run's pages in one file that opens in any browser, without a server."""
+    from paretune.cli.browse import report as write
+
+    write(run_id, output, store)
+
+
+@app.command()
 def pause(run_id: RunId = "last", store: StorePath = None) -> None:
     """Ask a running process to come to rest; `resume` goes on."""
     from paretune.cli.runs import wish
