@@ -47,9 +47,8 @@ def test_a_run_is_watched_from_start_to_end(page: Watched, paced: Paced) -> None
     assert page.page.evaluate("window.since") == "the beginning"
     assert len(seen) > 3
     assert max(seen) <= server.job(job_id)["rollouts_completed"]
-    page.page.wait_for_function(
-        f"() => document.querySelector('main').textContent.includes('{server.job(job_id)['rollouts_completed']}')"
-    )
+    whole = server.job(job_id)["rollouts_completed"]
+    page.page.wait_for_function(f"() => document.querySelector('main').textContent.includes('{whole}')")
     page.check()
 
 
