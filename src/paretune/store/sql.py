@@ -62,10 +62,7 @@ SET_STATUS = (
     "UPDATE runs SET status = ?, status_detail = ?, wish = CASE WHEN ? THEN '' ELSE wish END WHERE id = ?"
 )
 DRAWS = "FROM draws WHERE run_id = ?"
-DRAWN = (
-    f"SELECT key {DRAWS} "
-    "UNION SELECT key FROM attempts WHERE run_id = ? AND outcome = 'done'"
-)
+DRAWN = f"SELECT key {DRAWS} UNION SELECT key FROM attempts WHERE run_id = ? AND outcome = 'done'"
 RUNS = f"SELECT {', '.join(RUN)} FROM runs"
 FACTS = f"SELECT {', '.join(FACT)} FROM facts"
 DECISIONS = f"SELECT {', '.join(DECISION)} FROM decisions WHERE run_id = ?"
@@ -142,6 +139,12 @@ class SqlStore(Tables):
             _require(session, run_id)
             rows = [*_attempts_at(session, run_id, again, since), *_attempts_behind(session, run_id, since)]
             return [attempt_from_row(row) for row in rows]
+
+    def attempts_of(self, run_id: str, key: str) -> list[Attempt]:
+        with self._read() as session:
+            _require(session, run_id)
+            found = session.rows(f"{ATTEMPTS} WHERE run_id = ? AND key = ? ORDER BY place", run_id, key)
+            return [attempt_from_row(row) for row in found]
 
     def forget_failures(self, run_id: str, keys: Sequence[str]) -> None:
         failures = "facts WHERE scope = ? AND kind = 'failure'"

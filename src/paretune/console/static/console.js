@@ -2,6 +2,7 @@
 import { follow } from "./live.js";
 import { listen } from "./keys.js";
 import { drawAll } from "./charts.js";
+import { start } from "./matrix.js";
 import "./strips.js";
 
 const root = document.documentElement;
@@ -16,4 +17,5 @@ document.querySelector("[data-theme-switch]")?.addEventListener("click", () => {
 
 listen();
 drawAll(document);
+start(document);
 follow();
