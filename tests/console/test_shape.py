@@ -41,7 +41,7 @@ def test_messages_read_as_a_conversation() -> None:
                 "answer": {"role": "assistant", "content": None, "tool_calls": [call]},
             }
         ],
-        "metadata": {"a": {"b": {"c": 1}}},
+        "metadata": {"numbers": list(range(20))},
     }
     tree = shape(trace)
     history, metadata = tree.children

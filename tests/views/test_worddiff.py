@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ TEXTS = st.lists(PARTS, max_size=60).map("".join)
 def sides(before: str, after: str) -> tuple[str, str]:
     runs = word_diff(before, after)
     assert all(run.text for run in runs)
-    assert all(one.kind != other.kind for one, other in zip(runs, runs[1:], strict=False))
+    assert all(one.kind != other.kind for one, other in pairwise(runs))
     old = "".join(run.text for run in runs if run.kind != "added")
     return old, "".join(run.text for run in runs if run.kind != "removed")
 

@@ -12,7 +12,8 @@ MOST_TEXT = 20_000
 DEEPEST = 24
 """Of a value with more nodes, longer texts or deeper nesting the rest is left out, and that is said."""
 
-OPEN_DEPTH = 1
+SMALL = 12
+"""What has no more nodes than this is shown unfolded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Message:
 @dataclass(frozen=True, slots=True)
 class Node:
     """`text` is the value of a leaf, or says what is inside. `open`: shown unfolded, because a conversation
-    is in there or it is near the root."""
+    is in there (`said`), or little at all."""
 
     kind: Literal["text", "value", "list", "object", "messages", "cut"]
     name: str = ""
@@ -36,6 +37,8 @@ class Node:
     children: tuple[Node, ...] = ()
     messages: tuple[Message, ...] = ()
     open: bool = False
+    said: bool = False
+    size: int = 1
 
 
 def shape(value: Any, name: str = "") -> Node:
@@ -84,10 +87,11 @@ class _Shaper:
                 children.append(Node("cut", text=f"{len(value) - len(children):,} more"))
                 break
             children.append(self.node(inner, str(key), depth + 1))
-        told = any(child.open and child.kind in ("messages", "list", "object") for child in children)
+        said = any(child.kind == "messages" or child.said for child in children)
+        size = 1 + sum(child.size for child in children)
         text = _count(len(value), "field" if mapping else "item")
         kind: Literal["object", "list"] = "object" if mapping else "list"
-        return Node(kind, name, text, tuple(children), open=told or depth < OPEN_DEPTH)
+        return Node(kind, name, text, tuple(children), open=said or size <= SMALL, said=said, size=size)
 
     def _message(self, value: Mapping[str, Any], depth: int) -> Message:
         self._left -= 1

@@ -17,15 +17,15 @@ from paretune.views.run_view import Row, RunView
 FAILED, NOT_RUN = 254, 255
 """Cells without a reward."""
 LEVELS = 250
-"""With more distinct rewards than this, cells hold the nearest of so many steps from the lowest to the highest."""
+"""Of more distinct rewards than this, cells hold the nearest of so many steps from lowest to highest."""
 KINDS = ("new", "win", "miss")
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """`cells` is candidates x examples, uint8: an index into `values` (rewards, rising; for coverage, an index
-    into `KINDS`), FAILED or NOT_RUN. `order` are places of examples, those first on which candidates disagree
-    most. `exact`: the values are the rewards themselves."""
+    """`cells` is candidates x examples, uint8: an index into `values` (rewards, rising; for coverage, into
+    `KINDS`), FAILED or NOT_RUN. `order` are places of examples, those first on which candidates disagree most.
+    `exact`: the values are the rewards themselves."""
 
     rows: Sequence[Row]
     examples: Sequence[ExampleId]

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 Kind = Literal["same", "removed", "added"]
 
 TOKEN = re.compile(r"\n|[^\S\n]+|[\u3040-\u9fff]|[^\W\u3040-\u9fff]+[^\S\n]*|[^\w\s][^\S\n]*")
-"""A word or a sign with the blanks behind it; a line's end and a sign of a script without spaces by itself."""
+"""A word or sign with the blanks behind it; a line's end, or a sign of a script without spaces, by itself."""
 
 SHINGLES = (1, 2, 4)
 """Texts are pinned together where words stand once in both; else where so many in a row do."""

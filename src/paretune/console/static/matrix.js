@@ -1,7 +1,7 @@
 // A matrix of candidates and examples on a canvas: only what is in sight is drawn, a pixel for each cell that
 // is then stretched. The data stand in the page: a byte for each cell, deflated, in base64.
 const LABELS = 150;
-const SIZES = [2, 3, 4, 6, 8, 10, 12, 16, 20];
+const SIZES = [2, 3, 4, 6, 8, 10, 12, 16, 20, 24];
 
 export function start(within) {
   for (const place of within.querySelectorAll("[data-matrix]")) new Matrix(place);
@@ -34,7 +34,7 @@ class Matrix {
     this.box.addEventListener("keydown", (event) => this.key(event));
     this.box.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     this.listenToPointer();
-    new ResizeObserver(() => this.fit()).observe(this.box);
+    new ResizeObserver(() => this.fit()).observe(this.place);
     new MutationObserver(() => this.look()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.look());
     // A live run: the data block is put in anew.
@@ -156,16 +156,18 @@ class Matrix {
 
   // The size of cells, unless somebody chose it: as large as lets all columns in.
   fit(anew) {
-    if (!this.data || !this.box.clientWidth) return;
-    this.labels = Math.min(LABELS, this.box.clientWidth * 0.34);
+    const wide = this.place.clientWidth - 2;
+    if (!this.data || wide <= 0) return;
+    this.labels = Math.min(LABELS, wide * 0.34);
     if (anew && !this.chosen) {
-      const room = (this.box.clientWidth - this.labels) / Math.max(1, this.columns.length);
-      this.size = [...SIZES].reverse().find((size) => size <= room && size <= 16) ?? 4;
+      const room = (wide - this.labels) / Math.max(1, this.columns.length);
+      this.size = [...SIZES].reverse().find((size) => size <= room) ?? 4;
       this.size = Math.max(this.size, this.rows.length > 120 ? 4 : 6);
     }
     const height = Math.max(60, Math.min(this.rows.length * this.size, innerHeight * 0.7));
     const dots = devicePixelRatio || 1;
-    this.width = this.box.clientWidth;
+    this.width = Math.min(wide, Math.max(240, this.labels + this.columns.length * this.size));
+    this.box.style.width = `${this.width + 2}px`;
     this.height = height;
     this.canvas.width = this.width * dots;
     this.canvas.height = height * dots;

@@ -57,7 +57,7 @@ def show(asked: Asked) -> Mapping[str, Any]:
     falling = query.get("order", "up" if sort in RISING else "down") == "down"
     found = _filtered(_lines(run), query)
     value = COLUMNS[sort][1]
-    known = sorted((l for l in found if value(l) is not None), key=value, reverse=falling)
+    known = sorted((line for line in found if value(line) is not None), key=value, reverse=falling)
     lines = known + [line for line in found if value(line) is None]
     return {
         "lines": lines[:MOST],

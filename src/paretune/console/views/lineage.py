@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from paretune.console.view import Asked, View
-from paretune.views.lineage import Drawing, Edge, Place, draw, frontier_members
+from paretune.views.lineage import Drawing, Edge, Place, ancestors, draw, frontier_members
 
 ROW = 30
 """The height of a line, in pixels, as in console.css."""
@@ -41,6 +41,7 @@ def show(asked: Asked) -> Mapping[str, Any]:
         "ghosts": sum(len(p.folded) or 1 for p in drawing.places if p.ghost),
         "frontier": frontier_members(run),
         "best": run.best,
+        "line": ancestors(run, run.best.id) if run.best else set(),
         "merges": sum(row.origin == "merge" for row in run.rows.values()),
         "joins": sum(row.origin == "join" for row in run.rows.values()),
     }
