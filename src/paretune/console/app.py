@@ -56,10 +56,18 @@ def console_app(source: Source, base: str = "", more: Sequence[Route] = ()) -> S
         Route("/runs/{run}", console.home),
         Route("/runs/{run}/live", console.live),
         Route("/runs/{run}/do/{action}", console.act, methods=["POST"]),
-        *(Route(f"/runs/{{run}}/{view.path}", partial(console.view, view)) for view in BY_NAME.values()),
+        *(
+            Route(f"/runs/{{run}}/{_with_slashes(view.path)}", partial(console.view, view))
+            for view in BY_NAME.values()
+        ),
     ]
     answer = partial(_refused, source, base)
     return Starlette(routes=routes, exception_handlers={ParetuneError: answer, HTTPException: answer})
+
+
+def _with_slashes(path: str) -> str:
+    """Ids of examples may hold slashes."""
+    return path.replace("{example}", "{example:path}")
 
 
 class _Console:
