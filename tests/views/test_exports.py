@@ -11,10 +11,10 @@ import jinja2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.runs import carry, merging
 
 from paretune.views.exports import exports, template
 from paretune.views.run_view import RunView, read
+from support.runs import carry, merging
 
 HOSTILE = (
     "plain",

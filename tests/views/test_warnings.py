@@ -5,12 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from support.runs import carry, merging
 
 from paretune.core.example import Split
 from paretune.core.rollout import Answer, Identity, Rollout, RolloutKey
 from paretune.views.run_view import RunView, read
 from paretune.views.warnings import leaked, needed, warnings
+from support.runs import carry, merging
 
 WHO = Identity("task", "1", "policy")
 

@@ -143,7 +143,7 @@ _TAG = re.compile(r"\{\{|\{%|\{#")
 
 
 def template(text: str, holes: tuple[str, ...] | list[str]) -> str:
-    """For Nunjucks or Jinja: renders to the text as it is, but for the `{holes}`, which are variables there."""
+    """For Nunjucks or Jinja: renders to the text as it is; the `{holes}` are variables there."""
     found = _TAG.sub(lambda tag: f'{{{{ "{tag[0]}" }}}}', text)
     for hole in holes:
         found = re.sub(rf"(?<!\{{)\{{{re.escape(hole)}\}}", f"{{{{ {hole} }}}}", found)
@@ -169,7 +169,7 @@ def _literal(text: str) -> str:
 
 
 def _origin(view: RunView, row: Row) -> str:
-    """A line that says whose texts these are; only ids, which hold nothing that ends a comment or a string."""
+    """A line that says whose texts these are. Ids hold nothing that ends a comment or a string."""
     return f"Prompts of candidate {row.id} (#{row.index}) of {view.run.id}, from paretune."
 
 

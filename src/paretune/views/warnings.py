@@ -89,7 +89,8 @@ def _too_few(view: RunView, best: Row, lift: Lift) -> Iterator[Warned]:
         text = f"Not one of {difference.n} test examples changed: on them, best and seed are the same."
         yield Warned("too_few", text, True)
     elif enough is None or enough <= difference.n:
-        text = f"{difference.n} test examples show no certain gain ({difference.mean:+.3f}, p {comparison.p_value:.2g})."
+        figures = f"{difference.mean:+.3f}, p {comparison.p_value:.2g}"
+        text = f"{difference.n} test examples show no certain gain ({figures})."
         yield Warned("too_few", text, True)
     else:
         text = (
@@ -127,7 +128,7 @@ def _about_examples(view: RunView) -> Iterator[Warned]:
     if leaks:
         pairs = ", ".join(f"{example} is {twin}" for example, twin in list(leaks.items())[:NAMED])
         more = f", and {len(leaks) - NAMED} more" if len(leaks) > NAMED else ""
-        text = f"{len(leaks)} of {len(test)} test examples are also training examples by their text: {pairs}{more}."
+        text = f"{len(leaks)} of {len(test)} test examples are training examples too, by text: {pairs}{more}."
         yield Warned("leakage", text, True)
 
 
