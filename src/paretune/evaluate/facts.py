@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import lru_cache
 from json.encoder import encode_basestring
+from sys import intern
 from typing import Any
 
 from paretune.core.canonical import JsonValue, Written, canonical_json
@@ -59,14 +61,19 @@ def is_rollout(fact: Fact) -> bool:
     return fact.key.startswith("r_")
 
 
-def outcome(fact: Fact) -> Outcome:
-    """The outcome in this fact. Raises ValueError if it is of another kind or a newer version."""
+def outcome(fact: Fact, *, texts: bool = True) -> Outcome:
+    """The outcome in this fact, a rollout without `texts` if it is not to have any.
+
+    Raises ValueError if it is of another kind or a newer version.
+    """
     body = fact.body
     if fact.kind not in ("rollout", "failure") or body["version"] > ROLLOUT_VERSION:
         raise ValueError(f"fact {fact.key} is a {fact.kind} of version {body.get('version')}")
     key = _key(body["key"])
     if fact.kind == "failure":
         return Failure(key, FailureKind(body["failure"]), body["message"], body["attempts"])
+    if not texts:
+        return Rollout(key, Answer(body["reward"], body["objectives"], usage=Usage(**body["usage"])))
     answer = Answer(
         reward=body["reward"],
         objectives=body["objectives"],
@@ -135,7 +142,13 @@ def _key_record(key: RolloutKey) -> dict[str, JsonValue]:
 
 
 def _key(record: dict[str, Any]) -> RolloutKey:
-    identity = Identity(**record["identity"])
     return RolloutKey(
-        record["candidate"], record["example"], Split(record["split"]), record["replicate"], identity
+        intern(record["candidate"]),  # thousands of rollouts share a candidate, an example and an identity
+        intern(record["example"]),
+        Split(record["split"]),
+        record["replicate"],
+        _identity(**record["identity"]),
     )
+
+
+_identity = lru_cache(maxsize=16)(Identity)
