@@ -2,6 +2,7 @@
 import { follow } from "./live.js";
 import { listen } from "./keys.js";
 import { drawAll } from "./charts.js";
+import "./strips.js";
 
 const root = document.documentElement;
 const kept = localStorage.getItem("theme");
