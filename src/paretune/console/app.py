@@ -19,6 +19,7 @@ from paretune.console.pages import BY_NAME, ENVIRONMENT, Paths, fragment, page, 
 from paretune.console.runs import lines
 from paretune.console.source import Refused, Source
 from paretune.console.view import Asked, NoSuchView, View
+from paretune.console.views.export import exported
 from paretune.core.errors import Misconfigured, ParetuneError
 from paretune.store import UnknownRun
 
@@ -48,6 +49,7 @@ def console_app(source: Source, base: str = "") -> Starlette:
         Route("/runs/{run}", console.home),
         Route("/runs/{run}/live", console.live),
         Route("/runs/{run}/do/{action}", console.act, methods=["POST"]),
+        Route("/runs/{run}/export/{format}", console.export),
         *(Route(f"/runs/{{run}}/{view.path}", partial(console.view, view)) for view in BY_NAME.values()),
     ]
     return Starlette(routes=routes, exception_handlers={ParetuneError: _refused, HTTPException: _refused})
@@ -67,6 +69,13 @@ class _Console:
     async def view(self, view: View, request: Request) -> Response:
         show = fragment if PART in request.headers else page
         return _html(await asyncio.to_thread(lambda: show(view, self._asked(request))))
+
+    async def export(self, request: Request) -> Response:
+        """A candidate's texts as a file."""
+        asked, name = partial(self._asked, request), request.path_params["format"]
+        found = await asyncio.to_thread(lambda: exported(asked(), name))
+        headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{found.file}"'}
+        return Response(found.encoded(), headers=headers, media_type=found.media)
 
     def _asked(self, request: Request) -> Asked:
         params = dict(request.path_params)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from paretune.console.view import Asked, View
@@ -34,15 +36,41 @@ def show(asked: Asked) -> Mapping[str, Any]:
     }
 
 
-def _bars(run: RunView, best: Row | None, test: OnSplit | None) -> list[tuple[str, Row, Interval]]:
-    """Seed and best with the interval of their own mean."""
-    if best is None or test is None:
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A mean with its own interval, and where they stand on a line from 0 to 100."""
+
+    name: str
+    row: Row
+    mean: Interval
+    low: float
+    at: float
+    high: float
+
+
+def _bars(run: RunView, best: Row | None, test: OnSplit | None) -> list[Bar]:
+    """Seed and best on all of their test examples."""
+    if best is None or test is None or test.comparison.difference.n < 2:
         return []
-    seed = run.run.job["settings"]["seed"]
-    return [
-        (name, row, bootstrap_mean(list(run.rewards(row.id, "test").values()), seed=seed))
-        for name, row in (("seed", run.seed), ("best", best))
-    ]
+    who = [("seed", run.seed), ("best", best)] if best.id != run.seed.id else [("seed", run.seed)]
+    means = [(name, row, _mean(run, row)) for name, row in who]
+    least = min(0.0, *(mean.low for *_, mean in means))
+    most = max(1.0, *(mean.high for *_, mean in means))
+
+    def place(value: float) -> float:
+        return 100 * (value - least) / (most - least)
+
+    return [Bar(name, row, m, place(m.low), place(m.mean), place(m.high)) for name, row, m in means]
+
+
+def _mean(run: RunView, row: Row) -> Interval:
+    rewards = tuple(run.rewards(row.id, "test").values())
+    return _interval(rewards, run.run.job["settings"]["seed"])
+
+
+@lru_cache(maxsize=64)
+def _interval(rewards: tuple[float, ...], seed: int) -> Interval:
+    return bootstrap_mean(rewards, seed=seed)
 
 
 VIEW = View("heldout", "Held-out", "heldout", show, key="h")
