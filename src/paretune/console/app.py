@@ -16,7 +16,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 
 from paretune.console.pages import BY_NAME, ENVIRONMENT, Paths, fragment, page, runs_page
-from paretune.console.runs import lines
+from paretune.console.runs import RunLines, listing
+from paretune.console.two_runs import two
 from paretune.console.source import Refused, Source
 from paretune.console.view import Asked, NoSuchView, View
 from paretune.console.views.export import exported
@@ -45,6 +46,7 @@ def console_app(source: Source, base: str = "") -> Starlette:
     console = _Console(source, base)
     routes = [
         Route("/", console.runs),
+        Route("/compare", console.two),
         Route("/static/{file}", console.static),
         Route("/runs/{run}", console.home),
         Route("/runs/{run}/live", console.live),
@@ -58,10 +60,17 @@ def console_app(source: Source, base: str = "") -> Starlette:
 class _Console:
     def __init__(self, source: Source, base: str) -> None:
         self._source, self._base = source, base
+        self._lines = RunLines(source)
 
     async def runs(self, request: Request) -> Response:
-        found = await asyncio.to_thread(lines, self._source)
-        return _html(runs_page(found, Paths(self._base), request.query_params))
+        found = listing(await asyncio.to_thread(self._lines.lines), request.query_params)
+        return _html(runs_page("runs.html", Paths(self._base), listing=found))
+
+    async def two(self, request: Request) -> Response:
+        query = request.query_params
+        one, other, ticked = query.get("a", ""), query.get("b", ""), query.getlist("run")
+        found = await asyncio.to_thread(two, self._lines, one, other, ticked)
+        return _html(runs_page("two_runs.html", Paths(self._base), **found))
 
     async def home(self, request: Request) -> Response:
         return RedirectResponse(f"{self._base}/runs/{request.path_params['run']}/")

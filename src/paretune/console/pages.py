@@ -77,6 +77,14 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def chance(p_value: float | None) -> str:
+    """`0.03`, `< 0.001`."""
+    return "-" if p_value is None else "< 0.001" if p_value < 0.001 else f"{p_value:.2g}"
+
+
+SPLIT_WORDS = {"pareto": "train", "reflect": "minibatch", "select": "selection", "test": "held-out"}
+
+
 def environment() -> Environment:
     made = Environment(
         loader=PackageLoader("paretune.console"),
@@ -91,6 +99,8 @@ def environment() -> Environment:
         "signed": signed,
         "money": money,
         "duration": duration,
+        "chance": chance,
+        "split": lambda name: SPLIT_WORDS.get(name, name),
     }
     return made
 
@@ -111,5 +121,6 @@ def page(view: View, asked: Asked) -> str:
     return frame.render(asked=asked, run=asked.run, to=asked.to, view=view, views=LISTED, body=body)
 
 
-def runs_page(lines: Any, to: Paths, query: Mapping[str, str]) -> str:
-    return ENVIRONMENT.get_template("runs.html").render(lines=lines, to=to, query=query)
+def runs_page(template: str, to: Paths, **told: Any) -> str:
+    """A page about several runs."""
+    return ENVIRONMENT.get_template(template).render(to=to, **told)

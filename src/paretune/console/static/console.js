@@ -2,6 +2,7 @@
 import { follow } from "./live.js";
 import { listen } from "./keys.js";
 import { drawAll } from "./charts.js";
+import { picking } from "./runs.js";
 import "./strips.js";
 
 const root = document.documentElement;
@@ -15,5 +16,6 @@ document.querySelector("[data-theme-switch]")?.addEventListener("click", () => {
 });
 
 listen();
+picking();
 drawAll(document);
 follow();
