@@ -178,16 +178,16 @@ def carry_with(case: Case, store: Store, run_id: str, ill: Callable[[int], bool]
     return run_id
 
 
+SPLITS = [Split.PARETO, Split.PARETO, Split.TEST, Split.REFLECT]
 KEYS = [
-    RolloutKey(f"c_{n % 2}", f"e_{n}", split, 0, Identity("task", "1", "policy"))
-    for n, split in enumerate([Split.PARETO, Split.PARETO, Split.TEST, Split.REFLECT])
+    RolloutKey(f"c_{n % 2}", f"e_{n % 3}", split, 0, Identity("task", "1", "policy"))
+    for n, split in enumerate(SPLITS)
 ]
-ACTS = st.sampled_from(
-    ["begin", "done", "failed", "lost", "unsent", "fail", "forget", "draw", "others", "rest"]
-)
+KEYS.append(replace(KEYS[0], split=Split.TEST))  # one example in two splits
+ACTS = ["begin", "done", "failed", "lost", "unsent", "fail", "forget", "again", "draw", "others", "rest"]
 
 
-@given(st.lists(st.tuples(ACTS, st.integers(0, 3), st.booleans()), max_size=40))
+@given(st.lists(st.tuples(st.sampled_from(ACTS), st.integers(0, 4), st.booleans()), max_size=40))
 @settings(max_examples=150, deadline=None)
 def test_whatever_is_written_and_forgotten_between_two_looks(acts: list[tuple[str, int, bool]]) -> None:
     store = MemoryStore()
@@ -213,7 +213,10 @@ def perform(store: Store, act: str, key: RolloutKey, number: int) -> None:
     match act:
         case "begin":
             store.commit(run, [AttemptBegun(f"a_{number}", key.id, "rollout", 1, 0.5, at)])
-        case "done" if open_ones:
+        case "done":
+            if not open_ones:
+                open_ones = [AttemptBegun(f"a_{number}", key.id, "rollout", 1, 0.5, at)]
+                store.commit(run, open_ones)
             store.commit(run, [result, AttemptEnded(open_ones[0].id, "done", "", "", 2, 3, 0.25, 1.0, at)])
         case "failed" if open_ones:
             store.commit(run, [AttemptEnded(open_ones[0].id, "failed", "timeout", f"in {number} s", at=at)])
@@ -221,9 +224,15 @@ def perform(store: Store, act: str, key: RolloutKey, number: int) -> None:
             outcome: Any = act
             store.commit(run, [AttemptEnded(open_ones[0].id, outcome, at=at)])
         case "fail" if not there:
+            begun = AttemptBegun(f"a_{number}", key.id, "rollout", 1, 0.5, at)
+            store.commit(run, [begun])
+            store.commit(run, [AttemptEnded(begun.id, "failed", "timeout", "late", at=at)])
             store.commit(run, [failure._replace(scope=run, paid_by=run, at=at), Draw(key.id)])
         case "forget":
             store.forget_failures(run, [key.id])
+        case "again":
+            store.forget_failures(run, [key.id])
+            perform(store, "fail", key, number)
         case "draw" if there:
             store.commit(run, [Draw(key.id)])
         case "others":
@@ -231,6 +240,23 @@ def perform(store: Store, act: str, key: RolloutKey, number: int) -> None:
         case "rest":
             status: Any = ["running", "paused"][number % 2]
             store.commit(run, [StatusSet(status)])
+
+
+def test_a_failure_that_is_forgotten_while_it_is_read() -> None:
+    class Forgetful(MemoryStore):
+        def facts(self, keys: Sequence[str], scope: str = "") -> dict[str, Any]:
+            self.forget_failures("run_1", keys)
+            return super().facts(keys, scope)
+
+    store = Forgetful()
+    for run_id in ("run_1", "run_2"):
+        store.create_run(Run(run_id, "a run", "t", {"seed": {"text": "a"}, "splits": {}}))
+    perform(store, "fail", KEYS[0], 1)
+    following = Following(store, "run_1")
+    assert following.catch_up().failures == ()
+    perform(store, "others", KEYS[0], 2)
+    store.commit("run_1", [Draw(KEYS[0].id)])
+    assert len(following.catch_up().rollouts) == 1
 
 
 def test_views_are_read_in_proportion_to_what_is_new(tmp_path: Path) -> None:
