@@ -21,6 +21,7 @@ from paretune.console.runs import RunLines, listing
 from paretune.console.source import OVER, NotYet, Refused, Source
 from paretune.console.two_runs import two
 from paretune.console.view import Asked, NoSuchView, View
+from paretune.console.views.export import exported
 from paretune.core.errors import Misconfigured, ParetuneError
 from paretune.store import UnknownRun
 
@@ -56,6 +57,7 @@ def console_app(source: Source, base: str = "", more: Sequence[Route] = ()) -> S
         Route("/runs/{run}", console.home),
         Route("/runs/{run}/live", console.live),
         Route("/runs/{run}/do/{action}", console.act, methods=["POST"]),
+        Route("/runs/{run}/export/{format}", console.export),
         *(
             Route(f"/runs/{{run}}/{_with_slashes(view.path)}", partial(console.view, view))
             for view in BY_NAME.values()
@@ -94,6 +96,13 @@ class _Console:
 
     def _paths(self, request: Request, run_id: str = "") -> Paths:
         return paths(request, self._base, run_id)
+
+    async def export(self, request: Request) -> Response:
+        """A candidate's texts as a file."""
+        asked, name = partial(self._asked, request), request.path_params["format"]
+        found = await asyncio.to_thread(lambda: exported(asked(), name))
+        headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{found.file}"'}
+        return Response(found.encoded(), headers=headers, media_type=found.media)
 
     def _asked(self, request: Request) -> Asked:
         params = dict(request.path_params)

@@ -1,9 +1,19 @@
 // A report: all pages are in the file, and the address after the # says which one is shown.
 import "./console.js";
 import { drawAll } from "./charts.js";
+import { start } from "./matrix.js";
 
 const main = document.querySelector("main");
-const pages = new Map([...document.querySelectorAll("template[data-page]")].map((page) => [page.dataset.page, page]));
+const pages = new Map([...document.querySelectorAll("template[data-page]")].map((page) => [plain(page.dataset.page), page]));
+
+// Some write more of an address in codes than others.
+function plain(address) {
+  try {
+    return decodeURIComponent(address);
+  } catch {
+    return address;
+  }
+}
 
 // Plotly is run when the first chart is drawn: most of the file is its text.
 Object.defineProperty(window, "Plotly", {
@@ -20,15 +30,15 @@ Object.defineProperty(window, "Plotly", {
 function show() {
   const [address, place] = location.hash.slice(1).split("#");
   if (address && !address.startsWith("/")) return jump(address);
-  const page = pages.get(address || "/") ?? pages.get("/left-out");
+  const page = pages.get(plain(address || "/")) ?? pages.get("/left-out");
   main.replaceChildren(document.importNode(page.content, true));
   for (const link of document.querySelectorAll("nav a")) {
     if (link.hash === `#${(address || "/").split("?")[0]}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   document.title = [main.querySelector("h1")?.textContent.trim(), document.documentElement.dataset.title].join(" · ");
-  document.dispatchEvent(new CustomEvent("shown", { detail: main }));
   drawAll(main);
+  start(main);
   scrollTo(0, 0);
   if (place) jump(place);
   else main.focus({ preventScroll: true });
