@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from json.encoder import encode_basestring
@@ -73,7 +74,8 @@ def outcome(fact: Fact, *, texts: bool = True) -> Outcome:
     if fact.kind == "failure":
         return Failure(key, FailureKind(body["failure"]), body["message"], body["attempts"])
     if not texts:
-        return Rollout(key, Answer(body["reward"], body["objectives"], usage=Usage(**body["usage"])))
+        usage = Usage(**body["usage"])
+        return Rollout(key, Answer(body["reward"], body["objectives"] or _NO_OBJECTIVES, usage=usage))
     answer = Answer(
         reward=body["reward"],
         objectives=body["objectives"],
@@ -152,3 +154,4 @@ def _key(record: dict[str, Any]) -> RolloutKey:
 
 
 _identity = lru_cache(maxsize=16)(Identity)
+_NO_OBJECTIVES: Mapping[str, float] = {}

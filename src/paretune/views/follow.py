@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -42,7 +45,7 @@ class Following:
         self._attempts = _Attempts()
         self._results = _Results()
         self._done: set[str] = set()
-        """Keys of attempts that were done, whose facts are still to be read."""
+        """Keys of attempts that were done, whose results are still to be read."""
         self._draws = -1
         """So many draws are read; -1 if they are to be read whatever their number."""
 
@@ -54,12 +57,13 @@ class Following:
         """
         run = self._store.run(self._run_id)
         self._run_id = run.id
-        # The log first: what it refers to was written before it.
-        self._log.add(run, self._store.decisions(run.id, len(self._log.decisions)))
-        self._read_attempts()
-        best = self._log.best
-        self._results.tell({self._log.seed, best.id if best else ""}, self._facts)
-        self._read_facts()
+        with _uncollected():
+            # The log first: what it refers to was written before it.
+            self._log.add(run, self._store.decisions(run.id, len(self._log.decisions)))
+            self._read_attempts()
+            best = self._log.best
+            self._results.tell({self._log.seed, best.id if best else ""}, self._facts)
+            self._read_facts()
         return self._view(run)
 
     def _read_attempts(self) -> None:
@@ -77,11 +81,10 @@ class Following:
         if draws or self._draws < 0:
             self._draws = len(draws)
         wanted = self._results.unread({*draws, *self._done})
-        self._done &= wanted
-        for fact in self._facts(wanted):
-            self._results.add(fact, self._run_id)
-            wanted.discard(fact.key)
-            self._done.discard(fact.key)
+        for facts in self._facts(wanted):
+            self._results.add(facts, self._run_id)
+            wanted.difference_update(fact.key for fact in facts)
+        self._done &= wanted | self._results.lacking.keys()
         if wanted:
             self._draws = -1  # forgotten since we read that they are drawn
 
@@ -89,12 +92,12 @@ class Following:
         self._results.forget(keys)
         self._draws = -1
 
-    def _facts(self, keys: Iterable[str]) -> Iterator[Fact]:
+    def _facts(self, keys: Iterable[str]) -> Iterator[list[Fact]]:
         """Those there are, in the order of their keys, a few of them in memory at a time."""
         wanted = sorted(keys)
         for start in range(0, len(wanted), LOOKED_AT):
             facts = self._store.facts(wanted[start : start + LOOKED_AT], self._run_id)
-            yield from (facts[key] for key in sorted(facts))
+            yield [facts[key] for key in sorted(facts)]
 
     def _view(self, run: Run) -> RunView:
         log, attempts, results = self._log, self._attempts, self._results
@@ -137,6 +140,18 @@ class Following:
             known=results.known,
             faults=attempts.faults,
         )
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without collections of garbage, which would go through everything that is read, again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 # -- decisions -----------------------------------------------------------------------------------------
@@ -297,7 +312,9 @@ class _Results:
         """Those of `keys` whose facts are still to be added."""
         return self.drawn.missing(keys - self._others)
 
-    def tell(self, candidates: set[CandidateId], facts: Callable[[Iterable[str]], Iterator[Fact]]) -> None:
+    def tell(
+        self, candidates: set[CandidateId], facts: Callable[[Iterable[str]], Iterator[list[Fact]]]
+    ) -> None:
         """Rollouts of these have their texts, and no others; `facts` reads those that are here already."""
         for candidate in self._told - candidates:
             for cell in self._cells.get(candidate, ()):
@@ -307,12 +324,18 @@ class _Results:
                 )
         cells = [cell for candidate in candidates - self._told for cell in self._cells.get(candidate, ())]
         self._told = candidates
-        for fact in facts([self.rollouts[cell].key.id for cell in cells]):
+        for fact in chain.from_iterable(facts([self.rollouts[cell].key.id for cell in cells])):
             told = outcome(fact)
             if isinstance(told, Rollout):
                 self.rollouts[told.candidate, told.example, told.key.replicate] = told
 
-    def add(self, fact: Fact, run_id: str) -> None:
+    def add(self, facts: Sequence[Fact], run_id: str) -> None:
+        """Those that this run draws."""
+        self.drawn.update(fact.key for fact in facts if is_rollout(fact))
+        for fact in facts:
+            self._add(fact, run_id)
+
+    def _add(self, fact: Fact, run_id: str) -> None:
         reused = fact.paid_by != run_id
         if reused:
             self.reused["rollout" if is_rollout(fact) else "proposal"] += 1
@@ -322,7 +345,6 @@ class _Results:
                 self.lacking[fact.key] = _Lack(None, reused, 0.0)
             return
         result = outcome(fact, texts=fact.body["key"]["candidate"] in self._told)
-        self.drawn.extend({fact.key})
         self._count(result, reused, 1)
         if isinstance(result, Failure):
             self.lacking[fact.key] = _Lack(result, reused, second(fact.at))
