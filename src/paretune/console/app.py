@@ -52,9 +52,17 @@ def console_app(source: Source, base: str = "") -> Starlette:
         Route("/runs/{run}/live", console.live),
         Route("/runs/{run}/do/{action}", console.act, methods=["POST"]),
         Route("/runs/{run}/export/{format}", console.export),
-        *(Route(f"/runs/{{run}}/{view.path}", partial(console.view, view)) for view in BY_NAME.values()),
+        *(
+            Route(f"/runs/{{run}}/{_with_slashes(view.path)}", partial(console.view, view))
+            for view in BY_NAME.values()
+        ),
     ]
     return Starlette(routes=routes, exception_handlers={ParetuneError: _refused, HTTPException: _refused})
+
+
+def _with_slashes(path: str) -> str:
+    """Ids of examples may hold slashes."""
+    return path.replace("{example}", "{example:path}")
 
 
 class _Console:

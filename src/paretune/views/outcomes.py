@@ -9,7 +9,7 @@ from paretune.core.example import ExampleId
 from paretune.core.rollout import Outcome, RolloutKey
 from paretune.evaluate.facts import outcome
 from paretune.store.base import Attempt, Fact, Store
-from paretune.views.run_view import RunView
+from paretune.views.run_view import Row, RunView
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +39,17 @@ def _key(view: RunView, candidate: CandidateId, example: ExampleId, replicate: i
         return rollout.key
     keys = (failure.key for failure in view.failures)
     return next((key for key in keys if (key.candidate, key.example, key.replicate) == cell), None)
+
+
+def cells_of(view: RunView, example: ExampleId) -> list[tuple[Row, float | None]]:
+    """The candidates that were asked this example, in order of appearance, with their rewards (first draws);
+    None where the rollout failed."""
+    failed = {f.key.candidate for f in view.failures if f.example == example}
+    cells: list[tuple[Row, float | None]] = []
+    for row in view.rows.values():
+        rollout = view.rollouts.get((row.id, example, 0))
+        if rollout is not None:
+            cells.append((row, rollout.reward))
+        elif row.id in failed:
+            cells.append((row, None))
+    return cells

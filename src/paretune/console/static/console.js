@@ -3,6 +3,7 @@ import { follow } from "./live.js";
 import { listen } from "./keys.js";
 import { drawAll } from "./charts.js";
 import { picking } from "./runs.js";
+import { start } from "./matrix.js";
 import "./strips.js";
 
 const root = document.documentElement;
@@ -18,4 +19,5 @@ document.querySelector("[data-theme-switch]")?.addEventListener("click", () => {
 listen();
 picking();
 drawAll(document);
+start(document);
 follow();

@@ -2,6 +2,7 @@
 
 from paretune.console.view import View
 from paretune.console.views import (
+    candidate,
     candidates,
     compare,
     cost,
@@ -10,15 +11,21 @@ from paretune.console.views import (
     events,
     export,
     heldout,
+    lineage,
+    matrix,
     objectives,
     overview,
     pipeline,
+    proposal,
+    rollout,
 )
 
 VIEWS: tuple[View, ...] = (
     overview.VIEW,
     candidates.VIEW,
     coverage.VIEW,
+    matrix.VIEW,
+    lineage.VIEW,
     compare.VIEW,
     objectives.VIEW,
     heldout.VIEW,
@@ -27,4 +34,7 @@ VIEWS: tuple[View, ...] = (
     events.VIEW,
     errors.VIEW,
     export.VIEW,
+    candidate.VIEW,
+    rollout.VIEW,
+    proposal.VIEW,
 )
