@@ -11,6 +11,7 @@ from paretune.console.views import (
     events,
     export,
     heldout,
+    feed,
     lineage,
     matrix,
     objectives,
@@ -37,4 +38,5 @@ VIEWS: tuple[View, ...] = (
     candidate.VIEW,
     rollout.VIEW,
     proposal.VIEW,
+    feed.VIEW,
 )
