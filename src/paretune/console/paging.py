@@ -43,3 +43,10 @@ def candidate_of(run: RunView, text: str) -> Row:
     if found is None:
         raise NoSuchView(f"{run.run.id} has no candidate {text[:60]!r}")
     return found
+
+
+def pickable(run: RunView, *chosen: Row) -> list[Row]:
+    """Candidates to choose from: those that were fully evaluated, the newest 300, seed and best, and these."""
+    admitted = [row for row in run.rows.values() if row.mean is not None]
+    listed = {row.id for row in [*admitted[-300:], *chosen, run.seed, *([run.best] if run.best else [])]}
+    return [row for row in run.rows.values() if row.id in listed]

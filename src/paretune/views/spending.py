@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,23 +45,12 @@ def over_time(view: RunView, measure: Measure, points: int = POINTS) -> list[Lin
     for number, role in enumerate(ROLES):
         mine = table["role"] == number
         if mine.any():
-            lines.append(_line(role, seconds[mine], np.cumsum(amounts[mine]), points))
+            lines.append(_line(role, seconds[mine], np.cumsum(amounts[mine]), float(seconds.max()), points))
     return lines
 
 
-def latencies(view: RunView) -> Mapping[str, tuple[float, float, float, float]]:
-    """Role -> seconds of a call that was done: median, 90th and 99th percentile, longest."""
-    table = view.spent[view.spent["outcome"] == OUTCOMES.index("done")]
-    found = {}
-    for number, role in enumerate(ROLES):
-        mine = table["seconds"][table["role"] == number]
-        if len(mine):
-            half, most, all_but_few = np.percentile(mine, (50, 90, 99)).tolist()
-            found[role] = (half, most, all_but_few, float(mine.max()))
-    return found
-
-
-def _line(role: str, seconds: np.ndarray, total: np.ndarray, points: int) -> Line:
-    """Thinned evenly; the first and the last stay."""
+def _line(role: str, seconds: np.ndarray, total: np.ndarray, end: float, points: int) -> Line:
+    """From nothing at 0 to all at `end`, thinned evenly between."""
     at = np.unique(np.linspace(0, len(seconds) - 1, points).round().astype(int))
-    return Line(role, tuple(seconds[at].round(3).tolist()), tuple(total[at].tolist()))
+    times = (0.0, *seconds[at].round(3).tolist(), round(end, 3))
+    return Line(role, times, (0.0, *total[at].tolist(), float(total[-1])))

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
-from paretune.console.paging import candidate_of, page_of
+from paretune.console.paging import candidate_of, page_of, pickable
 from paretune.console.view import Asked, View
 from paretune.core.rollout import Rollout
 from paretune.core.statistics import Comparison, compare_paired
 from paretune.evaluate.facts import outcome
 from paretune.views.lift import CLAIMS, Flip, flips_between
 from paretune.views.run_view import Row, RunView
+from paretune.views.worddiff import word_diff
 
 FLIPS = 50
 """So many on a page, each with both outputs."""
@@ -22,12 +22,14 @@ SPLITS = ("test", "select", "pareto", "reflect")
 
 @dataclass(frozen=True, slots=True)
 class OnSplit:
-    """A split's examples that both were scored on: their means, and the paired test."""
+    """The examples of a split that both were scored on: both means, and how many went up and down."""
 
     split: str
+    examples: int
     before: float
     after: float
-    comparison: Comparison
+    gained: int
+    lost: int
     claim: str
 
 
@@ -39,15 +41,16 @@ def show(asked: Asked) -> Mapping[str, Any]:
     chosen = next((line for line in lines if line.split == query.get("split")), lines[0] if lines else None)
     changed = flips_between(run, a, b, chosen.split) if chosen else []
     page = page_of(changed, query, FLIPS)
+    names = dict.fromkeys([*a.components, *b.components])
     return {
         "a": a,
         "b": b,
         "lines": lines,
         "chosen": chosen,
+        "comparison": compared(run, a, b, chosen.split) if chosen else None,
         "flips": replace(page, items=_with_texts(asked, page.items)),
-        "gained": sum(flip.after.reward > flip.before.reward for flip in changed),
-        "options": [row for row in run.rows.values() if row.state != "proposed"],
-        "components": list(dict.fromkeys([*a.components, *b.components])),
+        "options": pickable(run, a, b),
+        "diffs": {name: word_diff(a.components.get(name, ""), b.components.get(name, "")) for name in names},
     }
 
 
@@ -59,21 +62,20 @@ def _other(run: RunView, a: Row) -> Row:
 
 
 def on_split(run: RunView, a: Row, b: Row, split: str) -> OnSplit | None:
+    """None where no example was scored for both."""
     before, after = run.rewards(a.id, split), run.rewards(b.id, split)
-    pairs = tuple((before[example], after[example]) for example in before if example in after)
+    pairs = [(before[example], after[example]) for example in before if example in after]
     if not pairs:
         return None
     one, other = (sum(side) / len(pairs) for side in zip(*pairs, strict=True))
-    seed = run.run.job["settings"]["seed"]
-    return OnSplit(split, one, other, compared(pairs, seed), CLAIMS.get(split, "seen by the proposer"))
+    gained, lost = sum(x < y for x, y in pairs), sum(x > y for x, y in pairs)
+    return OnSplit(split, len(pairs), one, other, gained, lost, CLAIMS.get(split, "seen by the proposer"))
 
 
-@lru_cache(maxsize=256)  # thousands of draws for each, and a page is asked for again and again
-def compared(pairs: tuple[tuple[float, float], ...], seed: int) -> Comparison:
-    """The paired test of (before, after); its draws begin with `seed`."""
-    before = {str(number): pair[0] for number, pair in enumerate(pairs)}
-    after = {str(number): pair[1] for number, pair in enumerate(pairs)}
-    return compare_paired(before, after, seed=seed)
+def compared(run: RunView, a: Row, b: Row, split: str) -> Comparison:
+    """The paired test, which takes its time: for one split of a page."""
+    before, after = run.rewards(a.id, split), run.rewards(b.id, split)
+    return compare_paired(before, after, seed=run.run.job["settings"]["seed"])
 
 
 def _with_texts(asked: Asked, flips: Sequence[Flip]) -> list[Flip]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from paretune.console.paging import candidate_of
+from paretune.console.paging import candidate_of, pickable
 from paretune.console.view import Asked, NoSuchView, View
 from paretune.views.exports import Export, exports
 from paretune.views.run_view import Row
@@ -13,7 +13,7 @@ from paretune.views.run_view import Row
 
 def show(asked: Asked) -> Mapping[str, Any]:
     row = _row(asked)
-    return {"row": row, "exports": exports(asked.run, row), "options": list(asked.run.rows.values())}
+    return {"row": row, "exports": exports(asked.run, row), "options": pickable(asked.run, row)}
 
 
 def exported(asked: Asked, name: str) -> Export:

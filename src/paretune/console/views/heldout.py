@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from paretune.console.view import Asked, View
-from paretune.console.views.compare import OnSplit, on_split
+from paretune.console.views.compare import OnSplit, compared, on_split
 from paretune.core.statistics import Interval, bootstrap_mean
 from paretune.views.lift import noise
 from paretune.views.run_view import Row, RunView
@@ -21,18 +21,20 @@ def show(asked: Asked) -> Mapping[str, Any]:
     run, best = asked.run, asked.run.best
     lines = [on_split(run, run.seed, best, split) for split in ("test", "select", "pareto")] if best else []
     test = next((line for line in lines if line and line.split == "test"), None)
+    if best and best.id == run.seed.id:
+        test = None
     chosen = run.chosen
     finalists = sorted(chosen.means.items(), key=lambda item: -item[1]) if chosen else []
     return {
         "best": best,
         "test": test,
+        "comparison": compared(run, run.seed, best, "test") if best and test else None,
         "bars": _bars(run, best, test),
         "others": [line for line in lines if line and line.split != "test"],
         "warnings": warnings(run),
         "noise": noise(run),
         "chosen": chosen,
         "finalists": [(run.rows[who], mean) for who, mean in finalists[:FINALISTS] if who in run.rows],
-        "missing": len(run.splits["test"]) - test.comparison.difference.n if test else 0,
     }
 
 
@@ -50,10 +52,9 @@ class Bar:
 
 def _bars(run: RunView, best: Row | None, test: OnSplit | None) -> list[Bar]:
     """Seed and best on all of their test examples."""
-    if best is None or test is None or test.comparison.difference.n < 2:
+    if best is None or test is None or test.examples < 2:
         return []
-    who = [("seed", run.seed), ("best", best)] if best.id != run.seed.id else [("seed", run.seed)]
-    means = [(name, row, _mean(run, row)) for name, row in who]
+    means = [(name, row, _mean(run, row)) for name, row in (("seed", run.seed), ("best", best))]
     least = min(0.0, *(mean.low for *_, mean in means))
     most = max(1.0, *(mean.high for *_, mean in means))
 
