@@ -59,7 +59,7 @@ def _apart(view: RunView, before: RunView | None) -> RunView:
     return replace(
         view,
         rows=dict(view.rows),
-        rollouts=dict(view.rollouts),
+        rollouts=view.rollouts.copy(),
         known=dict(view.known),
         faults={signature: copy.deepcopy(fault) for signature, fault in view.faults.items()},
         spent=view.spent.copy(),
