@@ -48,28 +48,25 @@ def test_every_view_opens_from_the_list_of_runs_by_mouse(page: Watched) -> None:
 def test_every_view_opens_from_the_list_of_runs_by_keyboard(page: Watched) -> None:
     page.go("/console/")
     for view in LISTED:
-        page.page.keyboard.press("j")
-        page.page.keyboard.press("Enter")
+        page.press("j", "Enter")
         page.page.wait_for_selector("nav a[data-key='o'][aria-current='page']")
-        page.page.keyboard.press("g")
-        page.page.keyboard.press(view.key)
+        page.press("g", view.key)
         page.page.wait_for_selector(f"nav a[data-key='{view.key}'][aria-current='page']")
         page.check()
-        page.page.keyboard.press("g")
-        page.page.keyboard.press("r")
+        page.press("g", "r")
         page.page.wait_for_url("**/console/")
 
 
 def test_keys_are_told_and_the_dialog_closes(page: Watched, hostile: HostileRun) -> None:
     page.go(f"/console/runs/{hostile.run_id}/")
-    page.page.keyboard.press("?")
+    page.press("?")
     told = page.page.locator("dialog[open]").inner_text()
     assert all(view.title in told for view in LISTED)
-    page.page.keyboard.press("Escape")
+    page.press("Escape")
     page.page.wait_for_selector("dialog", state="detached")
-    page.page.keyboard.press("Tab")
+    page.press("Tab")
     assert page.page.evaluate("document.activeElement.className") == "skip"
-    page.page.keyboard.press("Enter")
+    page.press("Enter")
     assert page.page.evaluate("document.activeElement.id") == "view"
 
 
@@ -99,7 +96,6 @@ def test_pages_show_texts_as_texts_and_fit_a_phone(page: Watched, hostile: Hosti
 def _fits_a_phone(page: Watched) -> None:
     size = page.page.viewport_size
     page.page.set_viewport_size(PHONE)  # type: ignore[arg-type]
-    page.page.wait_for_timeout(100)  # charts follow the size
     assert page.sideways() == "", page.page.url
     page.page.set_viewport_size(size)  # type: ignore[arg-type]
 
