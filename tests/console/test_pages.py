@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from paretune.console.pages import BY_NAME, LISTED
+from paretune.console.view import View
 from paretune.console.views import VIEWS
 from support.browser import PHONE, Watched, watched
 from support.hostile import NAME, HostileRun
@@ -36,25 +37,28 @@ def page(browser: Browser, hostile: HostileRun) -> Iterator[Watched]:
 
 
 def test_every_view_opens_from_the_list_of_runs_by_mouse(page: Watched) -> None:
+    page.go("/console/")
+    page.page.click("main tbody a")
     for view in LISTED:
-        page.go("/console/")
-        page.page.click("main tbody a")
         page.page.click(f"nav a[data-key='{view.key}']")
-        page.page.wait_for_selector(f"nav a[data-key='{view.key}'][aria-current='page']")
-        assert page.page.locator("h1").count() == 1, view.name
-        page.check()
+        _is_open(page, view)
 
 
 def test_every_view_opens_from_the_list_of_runs_by_keyboard(page: Watched) -> None:
     page.go("/console/")
+    page.press("j", "Enter")
+    page.page.wait_for_selector("nav a[data-key='o'][aria-current='page']")
     for view in LISTED:
-        page.press("j", "Enter")
-        page.page.wait_for_selector("nav a[data-key='o'][aria-current='page']")
         page.press("g", view.key)
-        page.page.wait_for_selector(f"nav a[data-key='{view.key}'][aria-current='page']")
-        page.check()
-        page.press("g", "r")
-        page.page.wait_for_url("**/console/")
+        _is_open(page, view)
+    page.press("g", "r")
+    page.page.wait_for_url("**/console/")
+
+
+def _is_open(page: Watched, view: View) -> None:
+    page.page.wait_for_selector(f"nav a[data-key='{view.key}'][aria-current='page']")
+    assert page.page.locator("h1").count() == 1, view.name
+    page.check()
 
 
 def test_keys_are_told_and_the_dialog_closes(page: Watched, hostile: HostileRun) -> None:

@@ -26,10 +26,11 @@ document.addEventListener("securitypolicyviolation", (event) =>
 SIDEWAYS = """() => {
   const page = document.documentElement;
   if (page.scrollWidth <= page.clientWidth) return "";
-  const out = [...document.querySelectorAll("main *, header *, nav *")].filter(
-    (one) => one.getBoundingClientRect().right > page.clientWidth + 1 && !one.parentElement.closest(".scroll"),
+  const out = [...document.querySelectorAll("body *")].filter(
+    (one) => one.getBoundingClientRect().right > page.clientWidth + 1 && !one.closest(".scroll, .where"),
   );
-  return `${page.scrollWidth} px: ${out.slice(0, 6).map((one) => `${one.tagName}.${one.getAttribute("class")}`)}`;
+  const named = out.slice(0, 6).map((one) => `${one.tagName}.${one.getAttribute("class")}`);
+  return `${page.scrollWidth} px: ${named}`;
 }"""
 
 
