@@ -17,8 +17,8 @@ from starlette.routing import Route
 
 from paretune.console.pages import BY_NAME, ENVIRONMENT, Paths, fragment, page, runs_page
 from paretune.console.runs import RunLines, listing
-from paretune.console.two_runs import two
 from paretune.console.source import Refused, Source
+from paretune.console.two_runs import two
 from paretune.console.view import Asked, NoSuchView, View
 from paretune.core.errors import Misconfigured, ParetuneError
 from paretune.store import UnknownRun

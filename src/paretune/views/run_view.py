@@ -115,10 +115,12 @@ class RunView:
 
     def rewards(self, candidate: CandidateId, split: str, replicate: int = 0) -> dict[ExampleId, float]:
         """Example -> reward of this candidate on this split, where there is one."""
-        wanted = (
-            (example, self.rollouts.get((candidate, example, replicate))) for example in self.splits[split]
-        )
-        return {example: rollout.reward for example, rollout in wanted if rollout is not None}
+        found, answers = self.rollouts.get, {}
+        for example in self.splits[split]:
+            rollout = found((candidate, example, replicate))
+            if rollout is not None:
+                answers[example] = rollout.answer.reward
+        return answers
 
 
 def best_of(rows: Mapping[CandidateId, Row], chosen: events.BestChosen | None) -> Row | None:
