@@ -90,7 +90,11 @@ def chance(p_value: float | None) -> str:
     return "-" if p_value is None else "< 0.001" if p_value < 0.001 else f"{p_value:.2g}"
 
 
-SPLIT_WORDS = {"pareto": "train", "reflect": "minibatch", "select": "selection", "test": "held-out"}
+def split(name: str) -> str:
+    """A split as people call it."""
+    return {"pareto": "train", "reflect": "minibatch", "select": "selection", "test": "held-out"}.get(
+        name, name
+    )
 
 
 def environment() -> Environment:
@@ -108,7 +112,7 @@ def environment() -> Environment:
         "money": money,
         "duration": duration,
         "chance": chance,
-        "split": lambda name: SPLIT_WORDS.get(name, name),
+        "split": split,
     }
     return made
 

@@ -68,7 +68,7 @@ def _flat(job: Mapping[str, Any]) -> dict[str, Any]:
         while todo:
             name, value = todo.pop()
             if isinstance(value, Mapping):
-                todo += [(f"{name}.{key}", inner) for key, inner in reversed(value.items())]
+                todo += [(f"{name}.{key}", inner) for key, inner in value.items()]
             else:
                 flat[name] = value
     for split, examples in job["splits"].items():

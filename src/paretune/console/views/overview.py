@@ -58,7 +58,7 @@ _kept: dict[str, tuple[object, tuple[list[Entry], Curve]]] = {}
 
 
 def _measured(run: RunView) -> tuple[list[Entry], Curve]:
-    """The pool and its course: the same for the same record, so that only a run that went on is gone through."""
+    """The pool and its course. Only a run that went on is gone through again."""
     far = run.run.status, len(run.decisions), len(run.rollouts), len(run.failures), len(run.spent)
     kept = _kept.get(run.run.id)
     if kept is None or kept[0] != far:
