@@ -9,9 +9,10 @@ from dataclasses import replace
 import pytest
 
 from paretune.core import events
+from paretune.core.errors import AttemptFailed
 from paretune.core.rollout import Answer, Usage
 from paretune.engine.run import Runner
-from paretune.evaluate.executors import AttemptFailed, Dispatch
+from paretune.evaluate.executors import Dispatch
 from paretune.store import MemoryStore
 from paretune.views.glance import closing_splits, entries, gain, ranked
 from paretune.views.phases import phases

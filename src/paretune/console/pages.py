@@ -90,6 +90,12 @@ def chance(p_value: float | None) -> str:
     return "-" if p_value is None else "< 0.001" if p_value < 0.001 else f"{p_value:.2g}"
 
 
+def with_chance(p_value: float) -> str:
+    """`p = 0.03`, `p < 0.001`."""
+    told = chance(p_value)
+    return f"p {told}" if told.startswith("<") else f"p = {told}"
+
+
 def split(name: str) -> str:
     """A split as people call it."""
     return {"pareto": "train", "reflect": "minibatch", "select": "selection", "test": "held-out"}.get(
@@ -112,6 +118,7 @@ def environment() -> Environment:
         "money": money,
         "duration": duration,
         "chance": chance,
+        "with_chance": with_chance,
         "split": split,
     }
     return made
