@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from support.runs import CASES, carry
 
 from paretune.core import events
 from paretune.core.frontier import Frontier, FrontierType, cells
@@ -13,6 +12,7 @@ from paretune.views.coverage import coverage
 from paretune.views.grid import FAILED, NOT_RUN, coverage_grid, grid
 from paretune.views.lineage import draw, frontier_members
 from paretune.views.run_view import RunView, read
+from support.runs import CASES, carry
 
 
 async def view(name: str) -> RunView:
