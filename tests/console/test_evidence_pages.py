@@ -27,22 +27,23 @@ HOSTILE = "</script></pre><script>alert(1)</script><img src=x onerror=alert(1)>'
 class Hostile(RulebookExecutor):
     """Every third answer fails, and all texts are hostile."""
 
-    async def run(self, dispatches: Sequence[Dispatch]) -> list[Answer]:
-        asked = dispatches[0].request
-        if sum(asked.candidate.id.encode()) % 3 == 0 and int(asked.example.id[-1]) % 3 == 0:
-            raise AttemptFailed(FailureKind.BAD_ANSWER, HOSTILE)
+    async def run(self, batch: Sequence[Dispatch]) -> list[Answer | AttemptFailed]:
+        return [self._hostile(d, answer) for d, answer in zip(batch, await super().run(batch), strict=True)]
+
+    def _hostile(self, dispatch: Dispatch, answer: Answer | AttemptFailed) -> Answer | AttemptFailed:
+        asked = dispatch.request
+        fails = sum(asked.candidate.id.encode()) % 3 == 0 and int(asked.example.id[-1]) % 3 == 0
+        if fails or isinstance(answer, AttemptFailed):
+            return AttemptFailed(FailureKind.BAD_ANSWER, HOSTILE)
         said = [{"role": "assistant", "content": HOSTILE, "tool_calls": [{"name": HOSTILE, "input": {}}]}]
-        return [
-            replace(
-                answer,
-                input=HOSTILE,
-                output=HOSTILE,
-                expected=HOSTILE,
-                feedback=f"{answer.feedback} {HOSTILE}",
-                trace={HOSTILE: [HOSTILE], "messages": said},
-            )
-            for answer in await super().run(dispatches)
-        ]
+        return replace(
+            answer,
+            input=HOSTILE,
+            output=HOSTILE,
+            expected=HOSTILE,
+            feedback=f"{answer.feedback} {HOSTILE}",
+            trace={HOSTILE: [HOSTILE], "messages": said},
+        )
 
 
 async def hostile_run() -> tuple[MemoryStore, RunView]:
