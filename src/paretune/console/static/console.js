@@ -2,6 +2,7 @@
 import { follow } from "./live.js";
 import { listen } from "./keys.js";
 import { drawAll } from "./charts.js";
+import { picking } from "./runs.js";
 import { start } from "./matrix.js";
 import "./strips.js";
 
@@ -16,6 +17,7 @@ document.querySelector("[data-theme-switch]")?.addEventListener("click", () => {
 });
 
 listen();
+picking();
 drawAll(document);
 start(document);
 follow();

@@ -2,28 +2,203 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-from paretune.console.view import Asked, View
-from paretune.views.coverage import coverage
+from paretune.console.plot import Dot, Plot, Series, plot
+from paretune.console.view import Asked, NoSuchView, View
+from paretune.console.views import feed, score
+from paretune.propose.diff import Piece, pieces
+from paretune.views.glance import Entry, closing_splits, entries, gain, ranked
 from paretune.views.lift import lift_on
+from paretune.views.phases import phases
+from paretune.views.run_view import Row, RunView
+
+LISTED = 40
+"""Candidates of the list and of the strips, at most; the newest."""
+RANKED = 9
+DIFFED = 20_000
+"""Characters of a text up to which its change is shown by words."""
 
 
 def show(asked: Asked) -> Mapping[str, Any]:
-    run = asked.run
-    best = run.best
-    strips = coverage(run)
+    run, best = asked.run, asked.run.best
+    found = entries(run)
+    covered = found[-1].strip.covered if found else 0
+    closing = closing_splits(found)
+    heldout = best and (lift_on(run, best, "best", "test") or lift_on(run, best, "best", "select"))
     return {
         "best": best,
-        "covered": strips[-1].covered if strips else 0,
+        "entries": found,
+        "listed": found[-LISTED:],
+        "strips_shown": [entry.strip for entry in found[-LISTED:]],
+        "ranked": [(entry, gain(run, entry.row)) for entry in _ranked(run, found)],
+        "closing": closing,
+        "covered": covered,
         "examples": len(run.splits["pareto"]),
         "train": lift_on(run, best, "best", "pareto") if best else None,
-        "heldout": (lift_on(run, best, "best", "test") or lift_on(run, best, "best", "select"))
-        if best
-        else None,
+        "heldout": heldout,
         "rollouts": len(run.ledger.drawn),
+        "card": _card(asked, found, best),
+        "chart": chart(asked, found, closing),
+        "changes": _changes(run.seed, best) if best else {},
+        "phases": phases(run, covered),
+        "facts": facts(run),
+        "tags": _tags(run),
+        **score.show(asked),
+        **feed.newest(asked),
     }
+
+
+def _ranked(run: RunView, found: list[Entry]) -> list[Entry]:
+    """The first ones, and the seed wherever it stands."""
+    order = ranked(run, found)
+    return [e for place, e in enumerate(order) if place < RANKED or e.row.id == run.seed.id]
+
+
+def _card(asked: Asked, found: list[Entry], best: Row | None) -> Entry | None:
+    """The candidate that is selected; the best if none is. Raises NoSuchView."""
+    wanted = asked.query.get("candidate") or (best.id if best else "")
+    for entry in found:
+        if entry.row.id == wanted:
+            return entry
+    if asked.query.get("candidate"):
+        raise NoSuchView(f"no candidate {wanted[:60]!r} in the pool of this run")
+    return None
+
+
+@lru_cache(maxsize=64)
+def _diff(before: str, after: str) -> Sequence[Piece]:
+    return tuple(pieces(before, after))
+
+
+def _changes(seed: Row, best: Row) -> dict[str, tuple[str, str, Sequence[Piece]]]:
+    """Component -> text before and after, and its change by words unless it is too long for that."""
+    names = dict.fromkeys([*seed.components, *best.components])
+    texts = {name: (seed.components.get(name, ""), best.components.get(name, "")) for name in names}
+    return {
+        name: (before, after, _diff(before, after) if len(before) + len(after) <= DIFFED else ())
+        for name, (before, after) in texts.items()
+        if before != after
+    }
+
+
+def chart(asked: Asked, found: list[Entry], closing: Sequence[str]) -> Plot | None:
+    """Candidates in the order of admission against coverage and score. None before the first."""
+    if not found:
+        return None
+    examples = max(1, len(asked.run.splits["pareto"]))
+    words = [_words(place, entry, examples) for place, entry in enumerate(found, 1)]
+    links = [asked.to("candidate", candidate=entry.row.id) for entry in found]
+
+    def dots(values: Sequence[float | None]) -> list[Dot]:
+        told = zip(values, words, links, strict=True)
+        return [Dot(at, value, *more) for at, (value, *more) in enumerate(told, 1) if value is not None]
+
+    def line(values: Sequence[float | None]) -> list[tuple[float, float]]:
+        return [(at, value) for at, value in enumerate(values, 1) if value is not None]
+
+    covered = [entry.strip.covered / examples for entry in found]
+    train = [entry.train for entry in found]
+    series = [
+        Series("coverage", "coverage", "step", line(covered), dots(covered)),
+        Series("train", "train", "step", line(_best_so_far(train)), dots(train)),
+    ]
+    for split in closing:
+        values = [entry.closing.get(split) for entry in found]
+        name, tone = ("held-out", "heldout") if split == "test" else ("selection", "selection")
+        series.append(Series(name, tone, "line", line(values), dots(values)))
+    return plot(
+        series,
+        x_title="candidate, in the order of admission",
+        y_title="share covered, mean reward",
+        x_range=(0.5, len(found) + 0.5),
+        whole=True,
+        words=lambda value: f"{value:02.0f}",
+    )
+
+
+def _words(place: int, entry: Entry, examples: int) -> str:
+    """`03 c_1234, frontier 12/16, train 0.625`."""
+    parts = [f"{place:02} {entry.row.id}", f"frontier {entry.strip.covered}/{examples}"]
+    if entry.train is not None:
+        parts.append(f"train {entry.train:.3f}")
+    named = {"test": "held-out", "select": "selection"}
+    parts += [f"{named[split]} {mean:.3f}" for split, mean in entry.closing.items()]
+    return ", ".join(parts)
+
+
+def _best_so_far(values: Sequence[float | None]) -> list[float | None]:
+    best: float | None = None
+    told = []
+    for value in values:
+        best = value if best is None or (value is not None and value > best) else best
+        told.append(best)
+    return told
+
+
+# -- what this run is ----------------------------------------------------------------------------------
+
+
+def facts(run: RunView) -> dict[str, Any]:
+    """What the model line and the diagram say of this run."""
+    job = run.run.job
+    section = job.get("document", {}).get("prompt_learning", {})
+    section = section if isinstance(section, Mapping) else {}
+    policy = section.get("policy") or {}
+    kind, *rest = str(job.get("proposer") or "").split(" ")
+    words = [word for word in rest if "=" not in word]
+    spent = run.ledger.role("rollout")
+    return {
+        "policy": policy.get("model") or "the task's own",
+        "task": job["identity"]["task"],
+        "proposer": words[1].rsplit("/", 1)[-1] if len(words) > 1 else kind.split("/")[0] or "none",
+        "proposer_kind": kind.split("/")[0] or "none",
+        "train": len(run.splits["pareto"]),
+        "reflect": len(run.splits["reflect"]),
+        "heldout": len(run.splits["test"]) or len(run.splits["select"]),
+        "at_once": ((section.get("gepa") or {}).get("rollout") or {}).get("max_concurrent"),
+        "lanes": job["settings"]["pipeline"]["lanes"],
+        "reused": spent.reused,
+        "failed": len(run.failures),
+        "scored": len(run.rollouts),
+        "tokens": run.ledger.tokens,
+        "proposals": run.ledger.role("proposal").calls,
+        "merges": sum(row.origin in ("merge", "join") for row in run.rows.values()),
+        "decisions": len(run.decisions),
+    }
+
+
+def _tags(run: RunView) -> list[tuple[str, str, str]]:
+    """Label, value and small print of the header."""
+    told, names = facts(run), list(run.seed.components)
+    at_once = f"{told['at_once']} rollouts at once" if told["at_once"] else "candidate x seed jobs"
+    lanes = f", {told['lanes']} lane{'s' if told['lanes'] > 1 else ''}" if told["lanes"] else ", one step at a time"
+    shape = f"{len(names)} component{'s' if len(names) > 1 else ''}"
+    gives = _signal(run)
+    return [
+        ("parallelism", at_once + lanes, f"cache-aware rollout workers: {told['reused']:,} of {len(run.ledger.drawn):,} known before"),
+        ("proposer", told["proposer"], f"{told['proposer_kind']}: edits {', '.join(names[:4])} from traces and direct parents"),
+        ("task shape", shape, f"{told['task']}: {told['train']} train, {told['heldout']} held-out examples"),
+        ("signal", "verifier-aware" if len(gives) > 1 else "reward only", " + ".join(gives) + " in one packet" if len(gives) > 1 else "the task sends no feedback and no trace"),
+    ]
+
+
+def _signal(run: RunView) -> list[str]:
+    """What rollouts of this task bring back, by those of the seed."""
+    seed, answers = run.seed.id, []
+    for example in run.splits["pareto"][:50]:
+        rollout = run.rollouts.get((seed, example, 0))
+        if rollout:
+            answers.append(rollout.answer)
+    names = list(dict.fromkeys(name for answer in answers for name in answer.objectives))
+    found = ["reward"]
+    found += ["model output"] if any(a.output for a in answers) else []
+    found += ["verifier result"] if any(a.feedback or a.expected for a in answers) else []
+    found += [f"objectives ({', '.join(names[:3])})"] if names else []
+    found += ["trace"] if any(a.trace for a in answers) else []
+    return found
 
 
 VIEW = View("overview", "Overview", "", show, key="o")
