@@ -184,8 +184,6 @@ def _figure(asked: Asked, found: list[Point], front: list[Point], x: Axis, y: Ax
         "layout": {
             "xaxis": {"title": {"text": x.title}},
             "yaxis": {"title": {"text": y.title}},
-            "legend": {"orientation": "h", "y": 1.08, "x": 0},
-            "margin": {"l": 56, "r": 12, "t": 28, "b": 48},
         },
     }
 
