@@ -11,6 +11,7 @@ from paretune.console.paging import page_of
 from paretune.console.view import Asked, NoSuchView
 from paretune.console.views import compare, errors, events, objectives
 from paretune.console.views.export import exported
+from paretune.core.errors import FailureKind
 from paretune.core.statistics import compare_paired
 from paretune.store import Store
 from paretune.views.lift import flips
@@ -144,7 +145,7 @@ def test_a_turned_down_proposal_is_told_with_its_reason(run: tuple[Store, RunVie
 
 
 def test_every_failure_has_advice() -> None:
-    assert set(errors.ADVICE) == set(errors.FailureKind)
+    assert set(errors.ADVICE) == set(FailureKind)
 
 
 def test_exports_are_shown_as_text(run: tuple[Store, RunView]) -> None:
