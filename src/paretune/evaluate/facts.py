@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
 from json.encoder import encode_basestring
-from sys import intern
 from typing import Any
 
 from paretune.core.canonical import JsonValue, Written, canonical_json
@@ -62,20 +60,12 @@ def is_rollout(fact: Fact) -> bool:
     return fact.key.startswith("r_")
 
 
-def outcome(fact: Fact, *, texts: bool = True) -> Outcome:
-    """The outcome in this fact, a rollout without `texts` if it is not to have any.
-
-    Raises ValueError if it is of another kind or a newer version.
-    """
-    body = fact.body
-    if fact.kind not in ("rollout", "failure") or body["version"] > ROLLOUT_VERSION:
-        raise ValueError(f"fact {fact.key} is a {fact.kind} of version {body.get('version')}")
+def outcome(fact: Fact) -> Outcome:
+    """The outcome in this fact. Raises ValueError if it is of another kind or a newer version."""
+    body = rollout_body(fact)
     key = _key(body["key"])
     if fact.kind == "failure":
         return Failure(key, FailureKind(body["failure"]), body["message"], body["attempts"])
-    if not texts:
-        usage = Usage(**body["usage"])
-        return Rollout(key, Answer(body["reward"], body["objectives"] or _NO_OBJECTIVES, usage=usage))
     answer = Answer(
         reward=body["reward"],
         objectives=body["objectives"],
@@ -87,6 +77,14 @@ def outcome(fact: Fact, *, texts: bool = True) -> Outcome:
         usage=Usage(**body["usage"]),
     )
     return Rollout(key, answer)
+
+
+def rollout_body(fact: Fact) -> Mapping[str, JsonValue]:
+    """The body of a rollout's fact, or of its failure. Raises ValueError as `outcome` does."""
+    body = fact.body
+    if fact.kind not in ("rollout", "failure") or body["version"] > ROLLOUT_VERSION:
+        raise ValueError(f"fact {fact.key} is a {fact.kind} of version {body.get('version')}")
+    return body
 
 
 def kept_outcome(fact: Fact, result: Outcome) -> Outcome:
@@ -144,14 +142,7 @@ def _key_record(key: RolloutKey) -> dict[str, JsonValue]:
 
 
 def _key(record: dict[str, Any]) -> RolloutKey:
+    identity = Identity(**record["identity"])
     return RolloutKey(
-        intern(record["candidate"]),  # thousands of rollouts share a candidate, an example and an identity
-        intern(record["example"]),
-        Split(record["split"]),
-        record["replicate"],
-        _identity(**record["identity"]),
+        record["candidate"], record["example"], Split(record["split"]), record["replicate"], identity
     )
-
-
-_identity = lru_cache(maxsize=16)(Identity)
-_NO_OBJECTIVES: Mapping[str, float] = {}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -19,14 +18,15 @@ from paretune.core.errors import ParetuneError
 from paretune.core.events import Decision, from_record
 from paretune.core.example import Split
 from paretune.core.keyset import KeySet
-from paretune.core.rollout import Answer, Failure, Outcome, Rollout
+from paretune.core.rollout import Failure
 from paretune.engine.run import LOOKED_AT, restore
 from paretune.engine.standing import Course, Standing
 from paretune.evaluate.facts import is_rollout, outcome
+from paretune.evaluate.rollouts import Rollouts
 from paretune.store.base import Attempt, Fact, Run, Store, StoredDecision
 from paretune.views.calls import Calls, second
 from paretune.views.faults import Fault, Signature, signature
-from paretune.views.run_view import Cell, Moment, Row, RunView, best_of
+from paretune.views.run_view import Moment, Row, RunView, best_of
 
 CLOSING = (Split.SELECT, Split.TEST)
 """Splits that only the closing evaluation draws from."""
@@ -62,7 +62,9 @@ class Following:
             self._log.add(run, self._store.decisions(run.id, len(self._log.decisions)))
             self._read_attempts()
             best = self._log.best
-            self._results.tell({self._log.seed, best.id if best else ""}, self._facts)
+            rollouts, told = self._results.rollouts, frozenset({self._log.seed, best.id if best else ""})
+            for facts in self._facts(rollouts.missing_texts(told)):
+                rollouts.tell(facts)
             self._read_facts()
         return self._view(run)
 
@@ -279,15 +281,13 @@ class _Lack(NamedTuple):
 class _Results:
     """What was drawn. `lacking` are failures by key, `drawn` all rollouts; the rest as in the view."""
 
-    rollouts: dict[Cell, Rollout] = field(default_factory=dict)
+    rollouts: Rollouts = field(default_factory=Rollouts)
     lacking: dict[str, _Lack] = field(default_factory=dict)
     drawn: KeySet = field(default_factory=KeySet)
     reused: Counter[str] = field(default_factory=Counter)
     known: Counter[CandidateId] = field(default_factory=Counter)
     closing: int = 0
     _others: set[str] = field(default_factory=set)
-    _cells: dict[CandidateId, list[Cell]] = field(default_factory=dict)
-    _told: set[CandidateId] = field(default_factory=set)
     _came: np.ndarray = field(default_factory=lambda: np.zeros(0))
     _came_since: list[float] = field(default_factory=list)
     _failures: tuple[Failure, ...] | None = ()
@@ -312,23 +312,6 @@ class _Results:
         """Those of `keys` whose facts are still to be added."""
         return self.drawn.missing(keys - self._others)
 
-    def tell(
-        self, candidates: set[CandidateId], facts: Callable[[Iterable[str]], Iterator[list[Fact]]]
-    ) -> None:
-        """Rollouts of these have their texts, and no others; `facts` reads those that are here already."""
-        for candidate in self._told - candidates:
-            for cell in self._cells.get(candidate, ()):
-                key, answer = self.rollouts[cell]
-                self.rollouts[cell] = Rollout(
-                    key, Answer(answer.reward, answer.objectives, usage=answer.usage)
-                )
-        cells = [cell for candidate in candidates - self._told for cell in self._cells.get(candidate, ())]
-        self._told = candidates
-        for fact in chain.from_iterable(facts([self.rollouts[cell].key.id for cell in cells])):
-            told = outcome(fact)
-            if isinstance(told, Rollout):
-                self.rollouts[told.candidate, told.example, told.key.replicate] = told
-
     def add(self, facts: Sequence[Fact], run_id: str) -> None:
         """Those that this run draws."""
         self.drawn.update(fact.key for fact in facts if is_rollout(fact))
@@ -344,29 +327,22 @@ class _Results:
             if fact.kind == "failure":
                 self.lacking[fact.key] = _Lack(None, reused, 0.0)
             return
-        result = outcome(fact, texts=fact.body["key"]["candidate"] in self._told)
-        self._count(result, reused, 1)
-        if isinstance(result, Failure):
-            self.lacking[fact.key] = _Lack(result, reused, second(fact.at))
+        if fact.kind == "failure":
+            failure = outcome(fact)
+            assert isinstance(failure, Failure)
+            self.lacking[fact.key] = _Lack(failure, reused, second(fact.at))
             self._failures = None
+            self._count(failure.key.candidate, failure.key.split, reused, 1)
             return
+        self._count(*self.rollouts.add(fact), reused, 1)
         if not reused:
             self._came_since.append(second(fact.at))
-        self._keep(result, fact.key)
 
-    def _keep(self, rollout: Rollout, key: str) -> None:
-        cell = (rollout.candidate, rollout.example, rollout.key.replicate)
-        other = self.rollouts.get(cell)
-        if other is None:
-            self._cells.setdefault(rollout.candidate, []).append(cell)
-        if other is None or other.key.id < key:
-            self.rollouts[cell] = rollout
-
-    def _count(self, result: Outcome, reused: bool, by: int) -> None:
-        closing = result.key.split in CLOSING
+    def _count(self, candidate: CandidateId, split: str, reused: bool, by: int) -> None:
+        closing = split in CLOSING
         self.closing += by * closing
         if reused and not closing:
-            self.known[result.key.candidate] += by
+            self.known[candidate] += by
 
     def forget(self, keys: Collection[str]) -> None:
         """These failures, as if they had never been read."""
@@ -377,4 +353,4 @@ class _Results:
             lack = self.lacking.pop(key)
             self.reused["rollout" if lack.failure else "proposal"] -= lack.reused
             if lack.failure:
-                self._count(lack.failure, lack.reused, -1)
+                self._count(lack.failure.key.candidate, lack.failure.key.split, lack.reused, -1)

@@ -13,16 +13,14 @@ from paretune.core.budget import Ledger
 from paretune.core.candidate import CandidateId, content_id
 from paretune.core.events import Decision
 from paretune.core.example import ExampleId
-from paretune.core.rollout import Failure, Rollout
+from paretune.core.rollout import Failure
 from paretune.engine.outlook import Outlook, outlook
 from paretune.engine.standing import Standing
 from paretune.engine.verify import stored_job
+from paretune.evaluate.rollouts import Rollouts
 from paretune.store.base import AttemptBegun, Run, Store
 from paretune.views.calls import ENDED
 from paretune.views.faults import Fault, Signature
-
-Cell = tuple[CandidateId, ExampleId, int]
-"""Candidate, example, replicate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,7 @@ class RunView:
     run: Run
     decisions: tuple[Decision, ...]
     rows: Mapping[CandidateId, Row]
-    rollouts: Mapping[Cell, Rollout]
+    rollouts: Rollouts
     failures: tuple[Failure, ...]
     ledger: Ledger
     elapsed: float
@@ -116,9 +114,9 @@ class RunView:
     def rewards(self, candidate: CandidateId, split: str, replicate: int = 0) -> dict[ExampleId, float]:
         """Example -> reward of this candidate on this split, where there is one."""
         wanted = (
-            (example, self.rollouts.get((candidate, example, replicate))) for example in self.splits[split]
+            (example, self.rollouts.reward((candidate, example, replicate))) for example in self.splits[split]
         )
-        return {example: rollout.reward for example, rollout in wanted if rollout is not None}
+        return {example: reward for example, reward in wanted if reward is not None}
 
 
 def best_of(rows: Mapping[CandidateId, Row], chosen: events.BestChosen | None) -> Row | None:
