@@ -29,11 +29,11 @@ class Figures:
         return None if self.unpriced == self.rollouts else self.usd
 
 
-def figures(view: RunView) -> dict[CandidateId, Figures]:
-    """For each candidate of the run."""
-    found = {candidate: Figures() for candidate in view.rows}
-    for rollout in view.rollouts.values():
-        one = found.get(rollout.key.candidate)
+def figures(view: RunView, only: CandidateId = "") -> dict[CandidateId, Figures]:
+    """For each candidate of the run, or for one."""
+    found = {candidate: Figures() for candidate in ([only] if only else view.rows)}
+    for (candidate, _, _), rollout in view.rollouts.items():
+        one = found.get(candidate)
         if one is None:
             continue
         usage = rollout.answer.usage

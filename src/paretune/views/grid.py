@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from paretune.core.candidate import CandidateId
 from paretune.core.example import ExampleId
 from paretune.views.coverage import Strip
 from paretune.views.run_view import Row, RunView
+from paretune.views.scores import scores
 
 FAILED, NOT_RUN = 254, 255
 """Cells without a reward."""
@@ -24,7 +24,7 @@ KINDS = ("new", "win", "miss")
 @dataclass(frozen=True, slots=True)
 class Grid:
     """`cells` is candidates x examples, uint8: an index into `values` (rewards, rising; for coverage, into
-    `KINDS`), FAILED or NOT_RUN. `order` are places of examples, those first on which candidates disagree most.
+    `KINDS`), FAILED or NOT_RUN. `order` are places of examples, where candidates disagree most first.
     `exact`: the values are the rewards themselves."""
 
     rows: Sequence[Row]
@@ -43,52 +43,26 @@ class Grid:
 def grid(view: RunView, split: str) -> Grid:
     """All candidates with a rollout on this split, in order of appearance, against all its examples. First
     draws only."""
-    examples = view.splits[split]
-    ids = list(view.rows)
-    row_at, column_at = _places(ids), _places(examples)
-    cells = np.full((len(ids), len(examples)), NOT_RUN, np.uint8)
-    for failure in view.failures:
-        at, column = row_at.get(failure.key.candidate), column_at.get(failure.example)
-        if at is not None and column is not None and not failure.key.replicate:
-            cells[at, column] = FAILED
-    rows, columns, rewards = _measured(view, row_at, column_at)
-    values, steps, exact = _steps(rewards)
-    cells[rows, columns] = steps
-    asked = (cells != NOT_RUN).any(axis=1) if examples else np.zeros(len(ids), bool)
-    order = _by_disagreement(columns, rewards, len(examples))
-    shown = [row for row, there in zip(view.rows.values(), asked, strict=True) if there]
-    return Grid(shown, examples, cells[asked], values, order, exact)
+    measured = scores(view, split)
+    cells = np.where(measured.failed, FAILED, NOT_RUN).astype(np.uint8)
+    _, columns = there = np.nonzero(~np.isnan(measured.rewards))
+    rewards = measured.rewards[there]
+    values, cells[there], exact = _steps(rewards)
+    asked = (cells != NOT_RUN).any(axis=1)
+    order = _by_disagreement(columns, rewards, len(measured.examples))
+    shown = [row for row, was in zip(view.rows.values(), asked, strict=True) if was]
+    return Grid(shown, measured.examples, cells[asked], values, order, exact)
 
 
 def coverage_grid(view: RunView, strips: Sequence[Strip]) -> Grid:
     """The squares of these strips."""
     codes = {kind: code for code, kind in enumerate(KINDS)} | {"failed": FAILED, "not_run": NOT_RUN}
     examples = view.splits["pareto"]
-    cells = np.array([[codes[square] for square in strip.squares] for strip in strips], np.uint8)
+    cells = np.array([[*map(codes.__getitem__, strip.squares)] for strip in strips], np.uint8)
     cells = cells.reshape(len(strips), len(examples))
     wins = (cells <= KINDS.index("win")).mean(axis=0) if len(strips) else np.zeros(len(examples))
     order = np.argsort(np.abs(wins - 0.5), kind="stable").tolist()
     return Grid([view.rows[s.candidate] for s in strips], examples, cells, (), order)
-
-
-def _places(names: Sequence[str]) -> dict[str, int]:
-    return {name: at for at, name in enumerate(names)}
-
-
-def _measured(
-    view: RunView, row_at: dict[CandidateId, int], column_at: dict[ExampleId, int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows, columns and rewards of all cells that have one."""
-    rows: list[int] = []
-    columns: list[int] = []
-    rewards: list[float] = []
-    for (candidate, example, replicate), rollout in view.rollouts.items():
-        column = column_at.get(example)
-        if column is not None and not replicate and candidate in row_at:
-            rows.append(row_at[candidate])
-            columns.append(column)
-            rewards.append(rollout.reward)
-    return np.array(rows, np.intp), np.array(columns, np.intp), np.array(rewards, np.float64)
 
 
 def _steps(rewards: np.ndarray) -> tuple[list[float], np.ndarray, bool]:

@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from paretune.core import events
 from paretune.core.candidate import CandidateId
 from paretune.core.frontier import Frontier, FrontierType, cells
 from paretune.views.run_view import Row, RunView
+from paretune.views.scores import scores
 
 TURNED_DOWN = ("rejected", "stopped")
 
@@ -19,23 +22,43 @@ def frontier_members(view: RunView) -> dict[CandidateId, int]:
     """Cells held by each candidate on the frontier as it stands, the dominated ones left out."""
     settings = view.run.job["settings"]
     kind = FrontierType(settings["frontier"])
+    if kind is FrontierType.INSTANCE:
+        return _instance_members(view, settings["epsilon"])
     frontier = Frontier(settings["epsilon"])
     for decision in view.decisions:
         if isinstance(decision, events.CandidateAdmitted):
             rewards = view.rewards(decision.candidate, "pareto")
-            frontier.admit(
-                decision.candidate, cells(kind, rewards, _objectives(view, decision.candidate, kind))
-            )
+            frontier.admit(decision.candidate, cells(kind, rewards, _objectives(view, decision.candidate)))
         elif isinstance(decision, events.CandidateRetired):
             frontier.retire(decision.candidate)
     return frontier.frequencies()
 
 
-def _objectives(
-    view: RunView, candidate: CandidateId, kind: FrontierType
-) -> Mapping[str, Mapping[str, float]] | None:
-    if kind is FrontierType.INSTANCE:
-        return None
+def _instance_members(view: RunView, epsilon: float) -> dict[CandidateId, int]:
+    """The same as `Frontier.frequencies`, for cells that are examples: all at once."""
+    alive: dict[CandidateId, None] = {}
+    for decision in view.decisions:
+        if isinstance(decision, events.CandidateAdmitted):
+            alive[decision.candidate] = None
+        elif isinstance(decision, events.CandidateRetired):
+            del alive[decision.candidate]
+    ids = list(alive)
+    rewards = scores(view, "pareto").of(ids)
+    if not rewards.size:
+        return {}
+    there = ~np.isnan(rewards)
+    known = np.where(there, rewards, -np.inf)
+    holds = there & (known >= known.max(axis=0) - epsilon)
+    means = np.nansum(rewards, axis=1) / np.maximum(there.sum(axis=1), 1)
+    holders, stays = holds.sum(axis=0), dict.fromkeys(range(len(ids)))
+    for at in np.argsort(means, kind="stable").tolist():
+        if (holders[holds[at]] > 1).all():
+            holders -= holds[at]
+            del stays[at]
+    return {ids[at]: int(holds[at].sum()) for at in stays}
+
+
+def _objectives(view: RunView, candidate: CandidateId) -> Mapping[str, Mapping[str, float]]:
     asked = ((e, view.rollouts.get((candidate, e, 0))) for e in view.splits["pareto"])
     return {example: rollout.answer.objectives for example, rollout in asked if rollout}
 

@@ -11,7 +11,6 @@ from paretune.core import events
 from paretune.propose.guards import estimated_tokens
 from paretune.views.coverage import coverage
 from paretune.views.figures import figures, objective_means
-from paretune.views.lift import lift_on
 from paretune.views.lineage import children, frontier_members
 from paretune.views.proposals import minibatch_rewards, step_told
 from paretune.views.run_view import Row, RunView
@@ -46,10 +45,10 @@ def show(asked: Asked) -> Mapping[str, Any]:
         "parents": [run.rows[parent] for parent in row.parents if parent in run.rows],
         "against": against,
         "texts": list(_texts(row, against)),
-        "figures": figures(run)[row.id],
+        "figures": figures(run, row.id)[row.id],
         "held": frontier_members(run).get(row.id),
         "strip": strips.get(row.id),
-        "lifts": [lift for split in ("test", "select", "pareto") if (lift := lift_on(run, row, "", split))],
+        "reached": [found for split in ("test", "select", "pareto") if (found := _reached(run, row, split))],
         "objectives": _objectives(run, row),
         "started": told.started if told else None,
         "gate": told.gate(row.id) if told else None,
@@ -59,6 +58,26 @@ def show(asked: Asked) -> Mapping[str, Any]:
         "best": run.best,
         "perfect": run.run.job["settings"]["perfect"],
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """The candidate's mean on a split, and the difference to the seed on the `paired` examples of both."""
+
+    split: str
+    scored: int
+    mean: float
+    difference: float | None
+    paired: int
+
+
+def _reached(run: RunView, row: Row, split: str) -> Reached | None:
+    own, seeds = run.rewards(row.id, split), run.rewards(run.seed.id, split)
+    if not own:
+        return None
+    both = [own[example] - seeds[example] for example in own if example in seeds]
+    difference = sum(both) / len(both) if both and row.parents else None
+    return Reached(split, len(own), sum(own.values()) / len(own), difference, len(both))
 
 
 def _row(run: RunView, candidate: str) -> Row:
