@@ -21,19 +21,27 @@ LISTED = tuple(view for view in VIEWS if view.key)
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Addresses on a server: `base` is where the console is, `run_id` whose views are meant."""
+    """Addresses on a server: `base` is where the console is, `run_id` whose views are meant. Who is
+    `signed_in` can sign out."""
 
     base: str
     run_id: str = ""
+    signed_in: bool = False
 
     def __call__(self, name: str, **params: object) -> str:
-        """Of the list of runs (`runs`), of a file (`static`), or of a view of this run."""
-        if name == "runs":
-            return f"{self.base}/"
-        if name == "static":
-            return f"{self.base}/static/{params['file']}"
+        """Of the list of runs (`runs`), a file (`static`), signing in or out (`sign-in`, `sign-out`), an
+        action upon this run (`do`), or a view of it."""
+        match name:
+            case "runs":
+                return f"{self.base}/"
+            case "static":
+                return f"{self.base}/static/{params['file']}"
+            case "sign-in" | "sign-out":
+                return f"{self.base}/{name}"
+            case "do":
+                return f"{self.base}/runs/{quote(self.run_id)}/do/{params['action']}"
         path, more = address(name, params)
-        return f"{self.base}/runs/{params.get('run', self.run_id)}/{path}{more}"
+        return f"{self.base}/runs/{quote(str(params.get('run', self.run_id)))}/{path}{more}"
 
 
 def address(name: str, params: Mapping[str, object]) -> tuple[str, str]:

@@ -140,7 +140,7 @@ class RunLines:
             return figures(read(self.source.store, run.id) if over else self.source.view(run.id))
         except ParetuneError as error:
             return Figures(trouble=str(error))
-        except Exception as error:  # one run that cannot be read leaves the others in the list
+        except Exception as error:  # noqa: BLE001 -- one run that cannot be read leaves the others in the list
             return Figures(trouble=f"cannot be read: {error!r}")
 
 
@@ -204,7 +204,9 @@ class Listing:
 
     def by(self, column: str) -> str:
         """Sorted by this column, or the other way round if it is already."""
-        return self.link(sort=column, down=int(not self.down if column == self.sort else column not in RISING))
+        return self.link(
+            sort=column, down=int(not self.down if column == self.sort else column not in RISING)
+        )
 
 
 def listing(lines: Sequence[Line], query: Mapping[str, str]) -> Listing:

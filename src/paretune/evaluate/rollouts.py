@@ -67,6 +67,17 @@ class Rollouts(Mapping[Cell, Rollout]):
         for fact in facts:
             self._tell(fact)
 
+    def copy(self) -> Rollouts:
+        """As they are now, for who reads while more are added."""
+        made = Rollouts()
+        made.told = self.told
+        made._brief = self._brief.copy()
+        made._objectives = self._objectives.copy()
+        made._full = self._full.copy()
+        made._cells = {candidate: cells.copy() for candidate, cells in self._cells.items()}
+        made._identities = self._identities.copy()
+        return made
+
     def reward(self, cell: Cell) -> float | None:
         """That of its rollout, if there is one."""
         found = self._brief.get(cell)

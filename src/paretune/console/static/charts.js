@@ -4,7 +4,7 @@
 let plotly = null;
 
 function load() {
-  plotly ??= new Promise((done, failed) => {
+  plotly ??= window.Plotly ?? new Promise((done, failed) => {
     const script = document.createElement("script");
     script.src = new URL("plotly.min.js", import.meta.url);
     script.onload = () => done(window.Plotly);
