@@ -67,6 +67,13 @@ def test_controls_act(page: Watched, paced: Paced) -> None:
     act(page, "pause")
     state(page, "paused")
     assert server.job(job_id)["state"] == "paused"
+    page.page.click("summary:has-text('Extend')")
+    page.page.fill("[name=max_total_tokens]", "5000000")
+    act(page, "extend")
+    page.page.wait_for_load_state("load")
+    with server.kept() as (workspace, jobs):
+        run = workspace.store.run(jobs.job(job_id).run_id)
+        assert dict(run.job["limits"])["tokens"] == 5_000_000  # type: ignore[arg-type]
     act(page, "resume")
     state(page, "running", "queued")
     act(page, "cancel")

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from paretune.console.pages import BY_NAME, LISTED
+from paretune.console.view import View
 from paretune.console.views import VIEWS
 from support.browser import PHONE, Watched, watched
 from support.hostile import NAME, HostileRun
@@ -36,40 +37,40 @@ def page(browser: Browser, hostile: HostileRun) -> Iterator[Watched]:
 
 
 def test_every_view_opens_from_the_list_of_runs_by_mouse(page: Watched) -> None:
+    page.go("/console/")
+    page.page.click("main tbody a")
     for view in LISTED:
-        page.go("/console/")
-        page.page.click("main tbody a")
         page.page.click(f"nav a[data-key='{view.key}']")
-        page.page.wait_for_selector(f"nav a[data-key='{view.key}'][aria-current='page']")
-        assert page.page.locator("h1").count() == 1, view.name
-        page.check()
+        _is_open(page, view)
 
 
 def test_every_view_opens_from_the_list_of_runs_by_keyboard(page: Watched) -> None:
     page.go("/console/")
+    page.press("j", "Enter")
+    page.page.wait_for_selector("nav a[data-key='o'][aria-current='page']")
     for view in LISTED:
-        page.page.keyboard.press("j")
-        page.page.keyboard.press("Enter")
-        page.page.wait_for_selector("nav a[data-key='o'][aria-current='page']")
-        page.page.keyboard.press("g")
-        page.page.keyboard.press(view.key)
-        page.page.wait_for_selector(f"nav a[data-key='{view.key}'][aria-current='page']")
-        page.check()
-        page.page.keyboard.press("g")
-        page.page.keyboard.press("r")
-        page.page.wait_for_url("**/console/")
+        page.press("g", view.key)
+        _is_open(page, view)
+    page.press("g", "r")
+    page.page.wait_for_url("**/console/")
+
+
+def _is_open(page: Watched, view: View) -> None:
+    page.page.wait_for_selector(f"nav a[data-key='{view.key}'][aria-current='page']")
+    assert page.page.locator("h1").count() == 1, view.name
+    page.check()
 
 
 def test_keys_are_told_and_the_dialog_closes(page: Watched, hostile: HostileRun) -> None:
     page.go(f"/console/runs/{hostile.run_id}/")
-    page.page.keyboard.press("?")
+    page.press("?")
     told = page.page.locator("dialog[open]").inner_text()
     assert all(view.title in told for view in LISTED)
-    page.page.keyboard.press("Escape")
+    page.press("Escape")
     page.page.wait_for_selector("dialog", state="detached")
-    page.page.keyboard.press("Tab")
+    page.press("Tab")
     assert page.page.evaluate("document.activeElement.className") == "skip"
-    page.page.keyboard.press("Enter")
+    page.press("Enter")
     assert page.page.evaluate("document.activeElement.id") == "view"
 
 
@@ -99,7 +100,6 @@ def test_pages_show_texts_as_texts_and_fit_a_phone(page: Watched, hostile: Hosti
 def _fits_a_phone(page: Watched) -> None:
     size = page.page.viewport_size
     page.page.set_viewport_size(PHONE)  # type: ignore[arg-type]
-    page.page.wait_for_timeout(100)  # charts follow the size
     assert page.sideways() == "", page.page.url
     page.page.set_viewport_size(size)  # type: ignore[arg-type]
 

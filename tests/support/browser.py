@@ -23,6 +23,15 @@ window.refused = [];
 document.addEventListener("securitypolicyviolation", (event) =>
   window.refused.push(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
 """
+SIDEWAYS = """() => {
+  const page = document.documentElement;
+  if (page.scrollWidth <= page.clientWidth) return "";
+  const out = [...document.querySelectorAll("body *")].filter(
+    (one) => one.getBoundingClientRect().right > page.clientWidth + 1 && !one.closest(".scroll, .where"),
+  );
+  const named = out.slice(0, 6).map((one) => `${one.tagName}.${one.getAttribute("class")}`);
+  return `${page.scrollWidth} px: ${named}`;
+}"""
 
 
 @contextmanager
@@ -93,20 +102,18 @@ class Watched:
         return list(dict.fromkeys(str(address) for address in found))
 
     def sideways(self) -> str:
-        """What is wider than the page, if it scrolls sideways."""
-        return str(
-            self.page.evaluate(
-                """() => {
-                  const wide = document.documentElement;
-                  if (wide.scrollWidth <= wide.clientWidth) return "";
-                  const out = [...document.querySelectorAll("main *, header *, nav *")]
-                    .filter((one) => one.getBoundingClientRect().right > wide.clientWidth + 1
-                                  && !one.parentElement.closest(".scroll"));
-                  const named = out.map((one) => `${one.tagName}.${one.className}`).slice(0, 3);
-                  return `${wide.scrollWidth} px: ${named}`;
-                }"""
-            )
-        )
+        """What is wider than the page, if it scrolls sideways and goes on doing so."""
+        for _ in range(10):
+            if not (found := str(self.page.evaluate(SIDEWAYS))):
+                break
+            self.page.wait_for_timeout(100)  # charts follow the size of the window
+        return found
+
+    def press(self, *keys: str) -> None:
+        """One after the other, once the page listens."""
+        self.page.wait_for_load_state("load")
+        for key in keys:
+            self.page.keyboard.press(key)
 
     def check(self) -> None:
         """Nothing went wrong so far, and nothing on the page is more than text."""

@@ -111,12 +111,7 @@ class _Pages:
 
 def _never(run: RunView) -> Iterator[str]:
     """What no report holds."""
-    told = {
-        rollout.candidate
-        for rollout in run.rollouts.values()
-        if rollout.answer.output or rollout.answer.input
-    }
-    others = sum(rollout.candidate not in told for rollout in run.rollouts.values())
+    others = sum(candidate not in run.rollouts.told for candidate, _, _ in run.rollouts)
     if others:
         yield f"{others:,} of {len(run.rollouts):,} rollouts in full: all but the first candidate's and the best's"
     yield "Pages in another order, filtered, or comparing other candidates than those that are linked here"
