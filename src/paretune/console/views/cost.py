@@ -39,6 +39,7 @@ def show(asked: Asked) -> Mapping[str, Any]:
     measure = asked.query.get("by", "")
     if measure not in MEASURES:
         measure = "money" if any(spent.usd for spent in roles.values()) else "tokens"
+    chart, unit = _chart(run, measure)
     over = asked.state in ("succeeded", "failed", "cancelled")
     outlook = None if over else run.outlook
     return {
@@ -48,8 +49,8 @@ def show(asked: Asked) -> Mapping[str, Any]:
         "limits": ledger.limits,
         "measure": measure,
         "measures": list(MEASURES),
-        "chart": _chart(run, measure),
-        "unit": MEASURES[measure][1],
+        "chart": chart,
+        "unit": unit,
         "over": over,
         "ahead": _ahead(outlook) if outlook else [],
         "ends_by": CAPS.get(outlook.ends_by, "") if outlook else "",
@@ -72,7 +73,8 @@ def _ahead(outlook: Outlook) -> list[Ahead]:
     return [Ahead(name, kind, range) for name, kind, range in figures if range is not None]
 
 
-def _chart(run: RunView, measure: str) -> Plot | None:
+def _chart(run: RunView, measure: str) -> tuple[Plot | None, str]:
+    """The chart, and what its figures are counted in."""
     name, unit = MEASURES[measure]
     lines = over_time(run, name)
     most = max((line.total[-1] for line in lines), default=0.0)
@@ -86,7 +88,7 @@ def _chart(run: RunView, measure: str) -> Plot | None:
         )
         for line in lines
     ]
-    return plot(series, x_title="active time", y_title=many + unit, words="{:,g} s".format)
+    return plot(series, x_title="active time", link=str, words="{:,g} s".format), many + unit
 
 
 VIEW = View("cost", "Cost", "cost", show, key="t")

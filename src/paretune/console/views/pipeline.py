@@ -68,7 +68,7 @@ def _chart(lines: list[Busy]) -> Plot | None:
         )
         for line in lines
     ]
-    return plot(series, x_title="active time", y_title="calls at once", words="{:,g} s".format)
+    return plot(series, x_title="active time", link=str, words="{:,g} s".format)
 
 
 VIEW = View("pipeline", "Pipeline", "pipeline", show, key="p")
