@@ -32,6 +32,13 @@ def test_whatever_it_is_it_is_shown_and_escaped(value: Any) -> None:
     assert "<b>" not in module.tree(shape(value))
 
 
+def test_what_only_looks_like_a_message_is_shown_all_the_same() -> None:
+    for content in (5, {"a": 1}, [{"image": "x"}], None):
+        tree = shape({"role": "tool", "content": content, "tool_calls": [{"name": 1}]})
+        (message,) = tree.messages
+        assert message.more is not None
+
+
 def test_messages_read_as_a_conversation() -> None:
     call = {"id": "1", "type": "function", "function": {"name": "look", "arguments": '{"at": 1}'}}
     trace = {

@@ -59,9 +59,8 @@ def test_the_curve_has_each_evaluation_and_each_gate_with_what_the_run_had_taken
     assert [(p.candidate, p.mean, p.scored) for p in found.evaluated] == [
         (d.candidate, d.mean, d.scored) for d in admitted
     ]
-    assert [(p.candidate, p.passed, p.after * p.pairs) for p in found.gated] == [
-        (d.child, d.passed, pytest.approx(d.after)) for d in gates
-    ]
+    assert [(p.candidate, p.passed) for p in found.gated] == [(d.child, d.passed) for d in gates]
+    assert [p.after * p.pairs for p in found.gated] == pytest.approx([d.after for d in gates])
     first = found.evaluated[0]
     assert (first.candidate, first.index) == (view.seed.id, 0)
     assert first.taken.rollouts >= len(view.splits["pareto"])
@@ -71,9 +70,12 @@ def test_the_curve_has_each_evaluation_and_each_gate_with_what_the_run_had_taken
         assert len(rewards) == point.scored
         assert (point.low, point.high) == (student_mean(rewards).low, student_mean(rewards).high)
         assert view.decisions[point.seq] in admitted
-    points = sorted([*found.evaluated, *found.gated], key=lambda p: p.seq)
-    taken = [p.taken for p in points]
+    by_seq = {p.seq: p.taken for p in found.evaluated} | {p.seq: p.taken for p in found.gated}
+    taken = [by_seq[seq] for seq in sorted(by_seq)]
     assert taken == sorted(taken, key=lambda t: (t.rollouts, t.tokens, t.usd, t.seconds))
+    later = curve(view, found.evaluated[1].seq)
+    assert later.evaluated == found.evaluated[1:]
+    assert later.gated == [p for p in found.gated if p.seq > found.evaluated[1].seq]
     assert 0 < taken[-1].rollouts <= len(view.ledger.drawn)
     assert 0 < taken[-1].usd <= view.ledger.cost_usd
     assert len(view.drawn_at) == len(view.ledger.drawn)
@@ -91,7 +93,7 @@ def test_results_of_other_runs_count_from_the_decisions_made_upon_them() -> None
     assert rollouts[0] == again.evaluated[0].scored
     assert rollouts == sorted(rollouts)
     assert rollouts[-1] <= len(read(store, warm.run_id).ledger.drawn)
-    assert {p.taken.usd for p in [*again.evaluated, *again.gated]} == {0.0}
+    assert {p.taken.usd for p in again.evaluated} == {p.taken.usd for p in again.gated} == {0.0}
 
 
 def test_the_flow_counts_what_was_called() -> None:
@@ -116,7 +118,9 @@ def test_a_run_that_has_only_begun_has_a_flow_without_figures() -> None:
     view = read(store, begin(store, case.job(), case.proposer()))
     found = flow(view)
     assert (found.attempts, found.latency, found.pace.done) == ({}, {}, {})
-    assert curve(view).evaluated == errors(view) == feed(view) == []
+    assert not curve(view).evaluated
+    assert not errors(view)
+    assert not feed(view)
 
 
 def test_calls_over_time_fit_a_chart_however_long_the_run() -> None:
@@ -181,7 +185,7 @@ def test_the_feed_says_what_happened_in_plain_words() -> None:
             assert seq not in texts
 
 
-@pytest.mark.parametrize("name", sorted(CASES))
+@pytest.mark.parametrize("name", ["rungs", "merging", "lanes"])
 def test_every_kind_of_decision_has_a_line_or_none(name: str) -> None:
     done = asyncio.run(carry(CASES[name](3)))
     view = read(done.store, done.run_id)

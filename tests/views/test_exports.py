@@ -64,6 +64,11 @@ def test_every_form_keeps_every_text(view: RunView) -> None:
     assert rendered(found["promptfoo"]) == [*(re.sub("\r\n?", "\n", text) for text in HOSTILE), "asked"]
 
 
+def test_components_have_names_of_their_own_in_a_registry(view: RunView) -> None:
+    found = exported(view, {"a b": "1", "a-b": "2", "a/b": "3"})
+    assert len(set(assigned(found["mlflow"], "NAMES").values())) == 3
+
+
 def test_what_is_handed_out_is_utf8_whatever_the_text(view: RunView) -> None:
     row = replace(view.seed, components=dict.fromkeys(HOSTILE, "\ud800"))
     for export in exports(view, row):

@@ -116,7 +116,7 @@ STORES: list[Make] = [lambda folder: WatchedMemory(), lambda folder: WatchedFile
 
 
 def small(name: str) -> Case:
-    return replace(CASES[name](3), limits=Limits(rollouts=150, steps=12))
+    return replace(CASES[name](3), limits=Limits(rollouts=120, steps=10))
 
 
 @pytest.mark.parametrize("make", STORES, ids=["memory", "sqlite"])
@@ -131,7 +131,7 @@ def test_each_look_at_a_run_sees_what_is_on_record(make: Make, name: str, tmp_pa
     assert watching.looks > 20
     assert view.finished
     assert view.best
-    assert len(view.rollouts) == len(view.drawn_at) == len(view.ledger.drawn) > 100
+    assert len(view.rollouts) == len(view.drawn_at) == len(view.ledger.drawn) > 80
     store.watching = None
 
     # The same job again: now all results are another run's.

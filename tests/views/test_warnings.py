@@ -86,6 +86,18 @@ def test_inputs_that_nobody_shows_cannot_be_compared(real: RunView) -> None:
     assert "leakage_unknown" in kinds(view)
 
 
+def test_what_the_seed_was_asked_is_its_input_too(real: RunView) -> None:
+    view = with_test(real, [0.0] * 3, [1.0] * 3, t0="", t1="", t2="")
+    rollouts = dict(view.rollouts)
+    for example, question in (("t0", "Who?"), ("t1", "Where?"), ("t2", "Why?"), ("train", "where? ")):
+        messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": question}]
+        trace = {"event_history": [{"llm_request": {"messages": messages}}]}
+        key = RolloutKey(view.seed.id, example, Split.TEST, 0, WHO)
+        rollouts[view.seed.id, example, 0] = Rollout(key, Answer(0.0, trace=trace))
+    splits = {**view.splits, "pareto": ["train"], "reflect": ["train"]}
+    assert leaked(replace(view, rollouts=rollouts, splits=splits)) == {"t1": "train"}
+
+
 def test_repeats_that_change_as_much_as_the_prompt_does(real: RunView) -> None:
     view = with_test(real, [0.0, 1.0] * 10, [1.0, 1.0] + [0.0, 1.0] * 9)
     again = dict(view.rollouts)

@@ -46,7 +46,7 @@ def candidate_of(run: RunView, text: str) -> Row:
 
 
 def pickable(run: RunView, *chosen: Row) -> list[Row]:
-    """Candidates to choose from: those that were fully evaluated, the newest 300, seed and best, and these."""
+    """To choose from: the newest 300 that were fully evaluated, seed and best, and `chosen`."""
     admitted = [row for row in run.rows.values() if row.mean is not None]
     listed = {row.id for row in [*admitted[-300:], *chosen, run.seed, *([run.best] if run.best else [])]}
     return [row for row in run.rows.values() if row.id in listed]

@@ -1,16 +1,16 @@
-"""Small charts as drawn lines: no script, and at any width, for the drawing is stretched and its text is not."""
+"""Small charts as drawn lines: no script, and at any width. The drawing is stretched, its text is not."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 SIDE = 1000
 """Units of the drawing, in both directions."""
 TICKS = 6
-DOTS = 1500
+DOTS = 500
 """Dots of one series, at most; of more, evenly picked ones."""
 
 Spot = tuple[float, float]
@@ -18,10 +18,12 @@ Spot = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Dot:
+    """A measurement; `about` is the candidate that a click on it opens."""
+
     x: float
     y: float
     words: str
-    href: str = ""
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +60,20 @@ class Plot:
     across: Sequence[tuple[float, str]]
     up: Sequence[tuple[float, str]]
     x_title: str
-    y_title: str
-    left_out: int = field(default=0)
+    left_out: int = 0
 
 
 def plot(
     series: Sequence[Series],
     *,
     x_title: str,
-    y_title: str,
+    link: Callable[[str], str],
     x_range: tuple[float, float] | None = None,
     whole: bool = False,
     words: Callable[[float], str] = lambda value: f"{value:,g}",
 ) -> Plot | None:
-    """None where there is nothing to draw. With `whole` the horizontal ticks are whole numbers; `words` tells
-    them."""
+    """None where there is nothing to draw. `link` is the address of a candidate. With `whole` the horizontal
+    ticks are whole numbers; `words` tells them."""
     spots = [spot for one in series for spot in _spots(one)]
     if not spots:
         return None
@@ -80,12 +81,14 @@ def plot(
     y = _span([spot[1] for spot in spots], 0.06)
     picked = [_picked(one.dots) for one in series]
     return Plot(
-        [_drawn(one, dots, x, y) for one, dots in zip(series, picked, strict=True)],
+        [
+            _drawn(one, [(dot, link(dot.about)) for dot in dots], x, y)
+            for one, dots in zip(series, picked, strict=True)
+        ],
         [(one.name, one.tone, one.kind) for one in series if one.listed],
         [(_part(value, x) * 100, words(value)) for value in _ticks(x, whole)],
         [(_part(value, y) * 100, f"{value:.3g}") for value in _ticks(y, False)],
         x_title,
-        y_title,
         sum(len(one.dots) - len(dots) for one, dots in zip(series, picked, strict=True)),
     )
 
@@ -122,7 +125,9 @@ def _part(value: float, span: tuple[float, float]) -> float:
     return (value - span[0]) / (span[1] - span[0])
 
 
-def _drawn(one: Series, dots: Sequence[Dot], x: tuple[float, float], y: tuple[float, float]) -> Drawn:
+def _drawn(
+    one: Series, dots: Sequence[tuple[Dot, str]], x: tuple[float, float], y: tuple[float, float]
+) -> Drawn:
     def at(spot: Spot) -> tuple[str, str]:
         return _short(_part(spot[0], x) * SIDE), _short((1 - _part(spot[1], y)) * SIDE)
 
@@ -140,7 +145,9 @@ def _drawn(one: Series, dots: Sequence[Dot], x: tuple[float, float], y: tuple[fl
     if one.kind == "band" and line:
         back = path(one.under, True)
         line = f"{line}{_backwards(back)}Z"
-    return Drawn(one.name, one.tone, one.kind, line, [(*at((dot.x, dot.y)), dot.words, dot.href) for dot in dots])
+    return Drawn(
+        one.name, one.tone, one.kind, line, [(*at((dot.x, dot.y)), dot.words, href) for dot, href in dots]
+    )
 
 
 def _backwards(path: str) -> str:

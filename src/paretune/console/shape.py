@@ -78,7 +78,7 @@ class _Shaper:
             return Node("cut", name, "nested too deeply to be shown here")
         return self._branch(value, name, depth)
 
-    def _branch(self, value: Mapping[str, Any] | list[Any], name: str, depth: int) -> Node:
+    def _branch(self, value: Mapping[Any, Any] | list[Any] | tuple[Any, ...], name: str, depth: int) -> Node:
         mapping = isinstance(value, Mapping)
         items = value.items() if isinstance(value, Mapping) else ((str(i), v) for i, v in enumerate(value))
         children: list[Node] = []
@@ -123,8 +123,10 @@ def _said(content: Any) -> str | None:
     """The text of a message; None where it holds something else."""
     if content is None or isinstance(content, str):
         return content or ""
-    parts = [part.get("text") if isinstance(part, Mapping) else part for part in content]
-    return "\n".join(parts) if all(isinstance(part, str) for part in parts) else None
+    parts = content if isinstance(content, list) else [None]
+    texts = [part.get("text") if isinstance(part, Mapping) else part for part in parts]
+    said = [text for text in texts if isinstance(text, str)]
+    return "\n".join(said) if len(said) == len(texts) else None
 
 
 def _calls(calls: Any) -> tuple[tuple[str, str], ...]:

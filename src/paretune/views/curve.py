@@ -67,8 +67,8 @@ class Curve:
     gated: list[Gated]
 
 
-def curve(view: RunView) -> Curve:
-    """The points of a run's charts."""
+def curve(view: RunView, since: int = 0) -> Curve:
+    """The points of a run's charts, from decision `since` on."""
     marks = [
         (seq, decision)
         for seq, decision in enumerate(view.decisions)
@@ -78,6 +78,9 @@ def curve(view: RunView) -> Curve:
     for (seq, decision), taken in zip(marks, _taken(view, marks), strict=True):
         if isinstance(decision, events.CandidateAdmitted):
             best = max(best, decision.mean)
+        if seq < since:
+            continue
+        if isinstance(decision, events.CandidateAdmitted):
             found.evaluated.append(_evaluated(view, seq, decision, taken, float(best)))
         elif isinstance(decision, events.GateDecided):
             pairs = decision.pairs or 1

@@ -90,7 +90,10 @@ def apply(program):
 
 def _mlflow(view: RunView, row: Row) -> Export:
     prefix = _mlflow_name(view.run.name or "prompt")
-    names = {name: _mlflow_name(f"{prefix}-{name}") for name in row.components}
+    names: dict[str, str] = {}
+    for name in row.components:
+        made = _mlflow_name(f"{prefix}-{name}")
+        names[name] = f"{made}-{len(names)}" if made in names.values() else made
     text = f'''"""{_origin(view, row)}"""
 
 import mlflow

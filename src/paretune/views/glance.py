@@ -39,13 +39,24 @@ class Gain:
 
 def entries(view: RunView) -> list[Entry]:
     """All of the pool, in the order of the coverage strips."""
-    tokens = _tokens(view)
+    tokens, closed = _tokens(view), _closed(view)
     found = []
     for strip in coverage(view):
         row = view.rows[strip.candidate]
-        closing = {split: mean for split in CLOSING if (mean := _mean(view.rewards(row.id, split))) is not None}
+        means = {split: _mean(view.rewards(row.id, split)) for split in closed.get(row.id, ())}
+        closing = {split: mean for split, mean in means.items() if mean is not None}
         mini = row.gate[1] / row.gate[2] if row.gate and row.gate[2] else None
         found.append(Entry(row, strip, mini, row.mean, closing, tokens.get(row.id, 0)))
+    return found
+
+
+def _closed(view: RunView) -> dict[str, list[str]]:
+    """Candidate -> splits of the closing evaluation on which it has a reward: few candidates get there."""
+    found: dict[str, list[str]] = {}
+    for split in CLOSING:
+        ids = set(view.splits[split])
+        for candidate in {candidate for candidate, example, _ in view.rollouts if example in ids}:
+            found.setdefault(candidate, []).append(split)
     return found
 
 
@@ -79,13 +90,13 @@ def ranked(view: RunView, found: list[Entry]) -> list[Entry]:
 
 def _tokens(view: RunView) -> dict[str, int]:
     """Candidate -> tokens of all calls that had ended when it was first admitted."""
-    ended, total = view.spent["at"], np.cumsum(view.spent["tokens"])
-    found: dict[str, int] = {}
-    for decision, moment in zip(view.decisions, view.moments, strict=False):
-        if isinstance(decision, events.CandidateAdmitted) and decision.candidate not in found:
-            place = int(np.searchsorted(ended, second(moment.at), "right"))
-            found[decision.candidate] = int(total[place - 1]) if place else 0
-    return found
+    first: dict[str, float] = {}
+    for decision, moment in zip(view.decisions, view.moments, strict=True):
+        if isinstance(decision, events.CandidateAdmitted):
+            first.setdefault(decision.candidate, second(moment.at))
+    total = np.concatenate([[0], np.cumsum(view.spent["tokens"])])
+    ended = np.searchsorted(view.spent["at"], np.array(list(first.values())), "right")
+    return dict(zip(first, total[ended].tolist(), strict=True))
 
 
 def _mean(rewards: Mapping[str, float]) -> float | None:

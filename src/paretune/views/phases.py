@@ -35,10 +35,12 @@ class Phase:
 def phases(view: RunView, covered: int) -> list[Phase]:
     """In the order of the loop. `covered` pareto examples are won by somebody."""
     count = Counter(type(decision) for decision in view.decisions)
-    out = Counter(begun.role for begun in view.in_flight) if view.run.status == "running" else Counter[str]()
+    running = view.run.status == "running"
+    out = Counter[str](begun.role for begun in view.in_flight if running)
     now = _now(view, out)
     drawn, failed = len(view.ledger.drawn), len(view.failures)
     origins = Counter(row.origin for row in view.rows.values())
+    merges = origins["merge"] + origins["join"]
     asked, refused = view.ledger.role("proposal").calls, count[events.ProposalRejected]
     told = {
         "initialize": str(view.run.job.get("proposer", "")).split(" ")[0] or "-",
@@ -46,7 +48,7 @@ def phases(view: RunView, covered: int) -> list[Phase]:
         "verify": f"{drawn - failed:,} scored, {failed:,} failed",
         "frontier": f"{covered} of {len(view.splits['pareto'])} covered, {_pool(view)} in the pool",
         "dissect": f"{asked:,} packets read" + (f", {out['proposal']} being read" if out["proposal"] else ""),
-        "propose": f"{origins['mutation']} mutations, {origins['merge'] + origins['join']} merges, {refused} refused",
+        "propose": f"{origins['mutation']} mutations, {merges} merges, {refused} refused",
     }
     happened = {
         "initialize": bool(view.decisions),

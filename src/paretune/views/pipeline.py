@@ -14,7 +14,8 @@ from paretune.views.run_view import RunView
 from paretune.views.spending import active_seconds
 
 BINS = 120
-"""Stretches of a run whose concurrency is averaged."""
+"""Stretches of a run whose concurrency is averaged, at most. None is shorter than a second: an attempt's time is
+that of the group that it was written with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,8 @@ def busy(view: RunView, bins: int = BINS) -> list[Busy]:
         return []
     starts = active_seconds(view, table["at"] - table["seconds"])
     ends = active_seconds(view, table["at"])
-    edges = np.linspace(0.0, max(float(ends.max()), 1e-9), bins + 1)
+    end = max(float(ends.max()), 1e-9)
+    edges = np.linspace(0.0, end, max(1, min(bins, int(end))) + 1)
     width = edges[1] - edges[0]
     lines = []
     for number, role in enumerate(ROLES):

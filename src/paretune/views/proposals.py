@@ -43,8 +43,8 @@ def step_told(view: RunView, step: int) -> StepTold:
 def stored_proposals(store: Store, view: RunView, told: StepTold) -> Mapping[int, Fact]:
     """Place in `told.made` -> the proposer's answer as it was stored, where there is one.
 
-    A child names its fact. What was turned down is found by its texts, or by the reason; of several that
-    read alike in the run, the log's order decides.
+    A child names its fact. What was turned down is found by its parent, and by its texts or the reason; of
+    several that read alike in the run, the order of the log decides.
     """
     found: dict[int, Fact] = {}
     named = {i: m.proposal for i, m in enumerate(told.made) if isinstance(m, events.ChildProposed)}
@@ -52,10 +52,11 @@ def stored_proposals(store: Store, view: RunView, told: StepTold) -> Mapping[int
     found |= {i: facts[key] for i, key in named.items() if key in facts}
     nameless = {i: m for i, m in enumerate(told.made) if isinstance(m, events.ProposalRejected)}
     if nameless:
-        known = _proposals(store, view.run.id)
+        children = {d.proposal for d in view.decisions if isinstance(d, events.ChildProposed)}
+        known = [fact for fact in _proposals(store, view.run.id) if fact.key not in children]
         turned_down = [d for d in view.decisions if isinstance(d, events.ProposalRejected)]
         for i, decision in nameless.items():
-            alike = [fact for fact in known if _answers(fact, decision)]
+            alike = [f for f in known if _answers(f, decision) and _shows(f, view, decision.parent)]
             rank = [d for d in turned_down if _alike(d, decision)].index(decision)
             if alike:
                 found[i] = alike[min(rank, len(alike) - 1)]
@@ -75,10 +76,20 @@ def _answers(fact: Fact, decision: events.ProposalRejected) -> bool:
     return not decision.components and (body["reason"], body["detail"]) == (decision.reason, decision.detail)
 
 
+def _shows(fact: Fact, view: RunView, parent: str) -> bool:
+    """False if the request is on record and the parent's texts are not in it."""
+    transcript: Any = fact.body.get("transcript")
+    sent = transcript.get("messages") if isinstance(transcript, Mapping) else None
+    if not isinstance(sent, list) or parent not in view.rows:
+        return True
+    said = "\n".join(str(message.get("content")) for message in sent if isinstance(message, Mapping))
+    return all(text in said for text in view.rows[parent].components.values())
+
+
 def _alike(one: events.ProposalRejected, other: events.ProposalRejected) -> bool:
-    if other.components:
-        return one.components == other.components
-    return (one.components, one.reason, one.detail) == (other.components, other.reason, other.detail)
+    if (one.parent, one.components) != (other.parent, other.components):
+        return False
+    return bool(other.components) or (one.reason, one.detail) == (other.reason, other.detail)
 
 
 def minibatch_rewards(

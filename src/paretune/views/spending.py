@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 
 from paretune.views.calls import OUTCOMES, ROLES, second
-from paretune.views.run_view import RunView
+from paretune.views.run_view import Moment, RunView
 
 Measure = Literal["usd", "tokens", "calls"]
 POINTS = 300
 """A line has at most so many."""
+MARKS = 2000
+"""So many decisions tell how the run's active time went."""
 
 _UNSENT = OUTCOMES.index("unsent")
 
@@ -30,10 +33,19 @@ def active_seconds(view: RunView, at: np.ndarray) -> np.ndarray:
     """Times since 1970 as active seconds of the run: rests between its decisions do not count."""
     if not view.moments or not len(at):
         return np.zeros(len(at))
-    known = np.array([(second(moment.at), moment.elapsed) for moment in view.moments])
-    seconds: np.ndarray = np.interp(at, *np.maximum.accumulate(known, axis=0).T)
+    known = _known(view.moments)
+    seconds: np.ndarray = np.interp(at, *known.T)
     before = known[0, 1] - (known[0, 0] - at)
     return np.where(at < known[0, 0], np.maximum(before, 0.0), seconds)
+
+
+@lru_cache(maxsize=16)
+def _known(moments: tuple[Moment, ...]) -> np.ndarray:
+    """Seconds since 1970 and active seconds of at most `MARKS` decisions, both rising."""
+    picked = [*moments[:: max(1, len(moments) // MARKS)], moments[-1]]
+    known = np.array([(second(moment.at), moment.elapsed) for moment in picked])
+    rising: np.ndarray = np.maximum.accumulate(known, axis=0)
+    return rising
 
 
 def over_time(view: RunView, measure: Measure, points: int = POINTS) -> list[Line]:

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from paretune.core.canonical import JsonValue
 from paretune.core.example import ExampleId
 from paretune.propose.copies import TrainingTexts
 from paretune.propose.guards import estimated_tokens, placeholders
@@ -144,8 +145,25 @@ def leaked(view: RunView, inputs: Mapping[ExampleId, str] | None = None) -> dict
 
 
 def _inputs(view: RunView) -> dict[ExampleId, str]:
-    """Example -> its input in plain words, where seed or best was asked and the task shows it."""
-    return {example: _plain(texts[0]) for example, texts in _texts(view).items() if texts[0].strip()}
+    """Example -> its input in plain words, as the task shows it, or from what the seed was asked."""
+    found = {example: _plain(texts[0]) for example, texts in _texts(view).items() if texts[0].strip()}
+    seed = view.seed.id
+    for example in dict.fromkeys(e for split in view.splits.values() for e in split):
+        rollout = None if example in found else view.rollouts.get((seed, example, 0))
+        asked = _plain(_asked(rollout.answer.trace)) if rollout else ""
+        if asked:
+            found[example] = asked
+    return found
+
+
+def _asked(trace: JsonValue) -> str:
+    """The users' messages of a trace's first call: with equal prompts they differ as the inputs do."""
+    history = trace.get("event_history") if isinstance(trace, dict) else None
+    first = history[0] if isinstance(history, list) and history else None
+    request = first.get("llm_request") if isinstance(first, dict) else None
+    messages = request.get("messages") if isinstance(request, dict) else None
+    said = [m.get("content") for m in messages or [] if isinstance(m, dict) and m.get("role") == "user"]
+    return "\n".join(text for text in said if isinstance(text, str))
 
 
 def _texts(view: RunView) -> dict[ExampleId, tuple[str, str]]:

@@ -326,13 +326,13 @@ class Matrix {
       if (row % every && !here) continue;
       if (!here && this.cursor && Math.abs(this.cursor.row - row) < every) continue;
       const { index, note, id } = this.data.rows[this.rows[row]];
-      const y = row * size - this.top + size / 2;
+      const y = Math.max(6, row * size - this.top + size / 2);
       pen.fillStyle = here ? this.ink.text : this.ink.soft;
       pen.textAlign = "left";
       pen.fillText(`#${index}`, 2, y);
-      if (this.labels > 130) pen.fillText(id.slice(0, 7), 36, y);
+      if (this.labels > 130 && !this.data.kinds) pen.fillText(id.slice(0, 7), 36, y);
       pen.textAlign = "right";
-      pen.fillText(note.slice(0, 9), this.labels - 8, y);
+      pen.fillText(note.slice(0, this.data.kinds ? 14 : 9), this.labels - 8, y);
     }
   }
 }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from paretune.console.plot import Plot, Series, plot
 from paretune.console.view import Asked, View
 from paretune.core.budget import Spent
 from paretune.engine.outlook import CAPS, Outlook, Range
@@ -14,7 +15,8 @@ from paretune.views.spending import Measure, over_time
 
 NAMES = {"rollout": "policy", "proposal": "proposer", "verdict": "verifier"}
 """Who is called in a role. A task that verifies its own rollouts has no verifier of its own here."""
-COLOURS = {"rollout": "var(--ink)", "proposal": "var(--accent)", "verdict": "var(--good)"}
+SIZES = ((1e7, 1e6, "million "), (1e4, 1e3, "thousand "), (0, 1, ""))
+"""How large figures are counted on the side of a chart."""
 MEASURES: Mapping[str, tuple[Measure, str]] = {
     "money": ("usd", "USD"),
     "tokens": ("tokens", "tokens"),
@@ -37,6 +39,7 @@ def show(asked: Asked) -> Mapping[str, Any]:
     measure = asked.query.get("by", "")
     if measure not in MEASURES:
         measure = "money" if any(spent.usd for spent in roles.values()) else "tokens"
+    chart, unit = _chart(run, measure)
     over = asked.state in ("succeeded", "failed", "cancelled")
     outlook = None if over else run.outlook
     return {
@@ -46,7 +49,8 @@ def show(asked: Asked) -> Mapping[str, Any]:
         "limits": ledger.limits,
         "measure": measure,
         "measures": list(MEASURES),
-        "figure": _figure(run, measure),
+        "chart": chart,
+        "unit": unit,
         "over": over,
         "ahead": _ahead(outlook) if outlook else [],
         "ends_by": CAPS.get(outlook.ends_by, "") if outlook else "",
@@ -69,31 +73,22 @@ def _ahead(outlook: Outlook) -> list[Ahead]:
     return [Ahead(name, kind, range) for name, kind, range in figures if range is not None]
 
 
-def _figure(run: RunView, measure: str) -> dict[str, Any] | None:
-    name, title = MEASURES[measure]
+def _chart(run: RunView, measure: str) -> tuple[Plot | None, str]:
+    """The chart, and what its figures are counted in."""
+    name, unit = MEASURES[measure]
     lines = over_time(run, name)
-    if not lines:
-        return None
-    return {
-        "data": [
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": NAMES[line.role],
-                "x": line.seconds,
-                "y": line.total,
-                "line": {"color": COLOURS[line.role], "width": 2, "shape": "hv"},
-                "hovertemplate": "%{y:.5g} after %{x:.1f} s<extra>%{fullData.name}</extra>",
-            }
-            for line in lines
-        ],
-        "layout": {
-            "xaxis": {"title": {"text": "active seconds"}, "rangemode": "tozero"},
-            "yaxis": {"title": {"text": title}, "rangemode": "tozero"},
-            "legend": {"orientation": "h", "y": 1.1, "x": 0},
-            "margin": {"l": 64, "r": 12, "t": 28, "b": 44},
-        },
-    }
+    most = max((line.total[-1] for line in lines), default=0.0)
+    size, many = next((size, many) for least, size, many in SIZES if most >= least)
+    series = [
+        Series(
+            NAMES[line.role],
+            NAMES[line.role],
+            "step",
+            [(at, total / size) for at, total in zip(line.seconds, line.total, strict=True)],
+        )
+        for line in lines
+    ]
+    return plot(series, x_title="active time", link=str, words="{:,g} s".format), many + unit
 
 
 VIEW = View("cost", "Cost", "cost", show, key="t")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from paretune.console.paging import candidate_of, page_of, whole
@@ -18,6 +18,11 @@ SIZE = 200
 """Lines of a page."""
 NAMING = ("candidate", "child", "head", "best", "parent", "parents", "incumbent", "rival", "baseline")
 """Fields of decisions that name candidates, the one that it is about first."""
+TEXTS: Mapping[str, tuple[str, ...]] = {
+    kind: tuple(each.name for each in fields(of) if each.type in ("str", "dict[str, str]"))
+    for kind, of in KINDS.items()
+}
+"""Kind of decision -> its fields that are texts, or texts by component."""
 EVERYTHING = "everything"
 FILTERS = ("kind", "candidate", "text", "order")
 
@@ -96,10 +101,9 @@ def _says(run: RunView, decision: Decision, text: str) -> bool:
     """True if the words, or a text of the record, hold this; case aside."""
     if text in decision.kind or text in _words(run, decision).casefold():
         return True
-    for name in decision.__slots__:
+    for name in TEXTS[decision.kind]:
         value = getattr(decision, name)
-        texts = value.values() if isinstance(value, dict) else (value,)
-        if any(isinstance(each, str) and text in each.casefold() for each in texts):
+        if text in (value if isinstance(value, str) else "\n".join(value.values())).casefold():
             return True
     return False
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,12 @@ def show(asked: Asked) -> Mapping[str, Any]:
         return newest(asked)
     start, end = int(since), min(int(since) + AT_ONCE, len(asked.run.decisions))
     told = [found for seq in range(end - 1, start - 1, -1) if (found := _told(asked.run, seq))]
-    return {"feed": told, "next": max(start, end), "more": end < len(asked.run.decisions), "unfinished": False}
+    return {
+        "feed": told,
+        "next": max(start, end),
+        "more": end < len(asked.run.decisions),
+        "unfinished": False,
+    }
 
 
 def newest(asked: Asked) -> Mapping[str, Any]:

@@ -6,12 +6,13 @@ are other pictures of the same table, one row for each candidate, which `points`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from paretune.console.view import Asked, View
-from paretune.core.rollout import Usage
+from paretune.core.candidate import CandidateId
+from paretune.core.rollout import Answer
 from paretune.propose.guards import estimated_tokens
 from paretune.views.run_view import Row, RunView
 
@@ -46,35 +47,19 @@ FIXED = (
 )
 
 
-@dataclass(slots=True)
-class _Sums:
-    """Of one candidate's rollouts on training examples."""
-
-    count: int = 0
-    tokens: int = 0
-    usd: float = 0.0
-    priced: int = 0
-    objectives: dict[str, list[float]] = field(default_factory=dict)
-
-    def add(self, objectives: Mapping[str, float], usage: Usage) -> None:
-        self.count += 1
-        self.tokens += usage.tokens
-        if usage.cost_usd is not None:
-            self.usd += usage.cost_usd
-            self.priced += 1
-        for name, value in objectives.items():
-            self.objectives.setdefault(name, []).append(value)
+Answers = Mapping[CandidateId, Sequence[Answer]]
+"""Fully evaluated candidate -> its answers on training examples."""
 
 
 def show(asked: Asked) -> Mapping[str, Any]:
     run = asked.run
-    sums = _sums(run)
-    axes = axes_of(sums.values())
+    answers = _answers(run)
+    axes = axes_of(answers)
     by_name = {axis.name: axis for axis in axes}
     named = [axis.name for axis in axes if axis.name.startswith("objective:")]
     x = by_name.get(asked.query.get("x", ""), by_name[named[1] if len(named) > 1 else "tokens"])
     y = by_name.get(asked.query.get("y", ""), by_name[named[0] if len(named) > 1 else "score"])
-    found = points(run, sums, x, y)
+    found = points(run, answers, x, y)
     front = sorted((p for p in found if p.front), key=lambda p: p.x)
     listed = sorted(found, key=lambda p: (not p.front, -p.y if y.more else p.y))[:LISTED]
     return {
@@ -89,15 +74,21 @@ def show(asked: Asked) -> Mapping[str, Any]:
     }
 
 
-def axes_of(sums: Iterable[_Sums]) -> list[Axis]:
+def axes_of(answers: Answers) -> list[Axis]:
     """The fixed ones, and the task's objectives by name."""
-    names = dict.fromkeys(name for each in sums for name in each.objectives)
+    names = {
+        name
+        for mine in answers.values()
+        for answer in mine
+        if answer.objectives
+        for name in answer.objectives
+    }
     return [*FIXED, *(Axis(f"objective:{name}", name) for name in sorted(names))]
 
 
-def points(run: RunView, sums: Mapping[str, _Sums], x: Axis, y: Axis) -> list[Point]:
+def points(run: RunView, answers: Answers, x: Axis, y: Axis) -> list[Point]:
     """Fully evaluated candidates that have both figures, those on the front marked."""
-    take_x, take_y = _figure_of(run, sums, x), _figure_of(run, sums, y)
+    take_x, take_y = _figure_of(run, answers, x), _figure_of(run, answers, y)
     found = []
     for row in run.rows.values():
         if row.mean is not None:
@@ -120,40 +111,42 @@ def pareto(points: Sequence[tuple[float, float]]) -> set[int]:
     return front
 
 
-def _sums(run: RunView) -> dict[str, _Sums]:
-    """By candidate; one pass over all rollouts."""
-    train = {*run.splits["pareto"]}
-    found = {row.id: _Sums() for row in run.rows.values() if row.mean is not None}
-    for (candidate, example, replicate), rollout in run.rollouts.items():
-        if replicate == 0 and example in train and (sums := found.get(candidate)):
-            sums.add(rollout.answer.objectives, rollout.answer.usage)
-    return found
+def _answers(run: RunView) -> Answers:
+    rollouts, train = run.rollouts, run.splits["pareto"]
+    return {
+        row.id: [found.answer for example in train if (found := rollouts.get((row.id, example, 0)))]
+        for row in run.rows.values()
+        if row.mean is not None
+    }
 
 
-def _figure_of(run: RunView, sums: Mapping[str, _Sums], axis: Axis) -> Callable[[Row], float | None]:
+def _figure_of(run: RunView, answers: Answers, axis: Axis) -> Callable[[Row], float | None]:
     def heldout(row: Row) -> float | None:
-        found = run.rewards(row.id, "test") or run.rewards(row.id, "select")
-        return sum(found.values()) / len(found) if found else None
+        return _mean(list((run.rewards(row.id, "test") or run.rewards(row.id, "select")).values()))
 
-    def per_rollout(row: Row) -> float | None:
-        mine = sums[row.id]
-        if axis.name == "tokens":
-            return mine.tokens / mine.count if mine.count and mine.tokens else None
-        return mine.usd / mine.priced if mine.priced else None
+    def tokens(row: Row) -> float | None:
+        return _mean([answer.usage.tokens for answer in answers[row.id]]) or None  # 0: nobody counted them
+
+    def cost(row: Row) -> float | None:
+        usages = (answer.usage.cost_usd for answer in answers[row.id])
+        return _mean([usd for usd in usages if usd is not None])
 
     def objective(row: Row) -> float | None:
-        values = sums[row.id].objectives.get(axis.title)
-        return sum(values) / len(values) if values else None
+        return _mean([a.objectives[axis.title] for a in answers[row.id] if axis.title in a.objectives])
 
     plain: dict[str, Callable[[Row], float | None]] = {
         "score": lambda row: row.mean,
         "heldout": heldout,
-        "tokens": per_rollout,
-        "cost": per_rollout,
+        "tokens": tokens,
+        "cost": cost,
         "length": lambda row: float(sum(map(estimated_tokens, row.components.values()))),
         "index": lambda row: float(row.index),
     }
     return plain.get(axis.name, objective)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def _figure(asked: Asked, found: list[Point], front: list[Point], x: Axis, y: Axis) -> dict[str, Any]:
@@ -184,8 +177,6 @@ def _figure(asked: Asked, found: list[Point], front: list[Point], x: Axis, y: Ax
         "layout": {
             "xaxis": {"title": {"text": x.title}},
             "yaxis": {"title": {"text": y.title}},
-            "legend": {"orientation": "h", "y": 1.08, "x": 0},
-            "margin": {"l": 56, "r": 12, "t": 28, "b": 48},
         },
     }
 

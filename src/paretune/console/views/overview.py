@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
+from paretune.console.changes import changes
 from paretune.console.plot import Dot, Plot, Series, plot
 from paretune.console.view import Asked, NoSuchView, View
 from paretune.console.views import feed, score
-from paretune.propose.diff import Piece, pieces
+from paretune.views.curve import Curve, curve
 from paretune.views.glance import Entry, closing_splits, entries, gain, ranked
 from paretune.views.lift import lift_on
 from paretune.views.phases import phases
@@ -18,13 +18,12 @@ from paretune.views.run_view import Row, RunView
 LISTED = 40
 """Candidates of the list and of the strips, at most; the newest."""
 RANKED = 9
-DIFFED = 20_000
-"""Characters of a text up to which its change is shown by words."""
+KEPT = 8
 
 
 def show(asked: Asked) -> Mapping[str, Any]:
     run, best = asked.run, asked.run.best
-    found = entries(run)
+    found, course = _measured(run)
     covered = found[-1].strip.covered if found else 0
     closing = closing_splits(found)
     heldout = best and (lift_on(run, best, "best", "test") or lift_on(run, best, "best", "select"))
@@ -42,13 +41,30 @@ def show(asked: Asked) -> Mapping[str, Any]:
         "rollouts": len(run.ledger.drawn),
         "card": _card(asked, found, best),
         "chart": chart(asked, found, closing),
-        "changes": _changes(run.seed, best) if best else {},
+        "changes": changes(run.seed.components, best.components) if best else {},
         "phases": phases(run, covered),
         "facts": facts(run),
         "tags": _tags(run),
-        **score.show(asked),
+        **score.show(asked, found, course),
         **feed.newest(asked),
     }
+
+
+_kept: dict[str, tuple[object, tuple[list[Entry], Curve]]] = {}
+"""Run -> what was found in it when it was so far, of the last few runs."""
+
+
+def _measured(run: RunView) -> tuple[list[Entry], Curve]:
+    """The pool and its course. Only a run that went on is gone through again."""
+    far = run.run.status, len(run.decisions), len(run.rollouts), len(run.failures), len(run.spent)
+    kept = _kept.get(run.run.id)
+    if kept is None or kept[0] != far:
+        kept = far, (entries(run), curve(run))
+        _kept.pop(run.run.id, None)
+        _kept[run.run.id] = kept
+        for old in list(_kept)[:-KEPT]:
+            _kept.pop(old, None)
+    return kept[1]
 
 
 def _ranked(run: RunView, found: list[Entry]) -> list[Entry]:
@@ -68,32 +84,16 @@ def _card(asked: Asked, found: list[Entry], best: Row | None) -> Entry | None:
     return None
 
 
-@lru_cache(maxsize=64)
-def _diff(before: str, after: str) -> Sequence[Piece]:
-    return tuple(pieces(before, after))
-
-
-def _changes(seed: Row, best: Row) -> dict[str, tuple[str, str, Sequence[Piece]]]:
-    """Component -> text before and after, and its change by words unless it is too long for that."""
-    names = dict.fromkeys([*seed.components, *best.components])
-    texts = {name: (seed.components.get(name, ""), best.components.get(name, "")) for name in names}
-    return {
-        name: (before, after, _diff(before, after) if len(before) + len(after) <= DIFFED else ())
-        for name, (before, after) in texts.items()
-        if before != after
-    }
-
-
 def chart(asked: Asked, found: list[Entry], closing: Sequence[str]) -> Plot | None:
     """Candidates in the order of admission against coverage and score. None before the first."""
     if not found:
         return None
     examples = max(1, len(asked.run.splits["pareto"]))
     words = [_words(place, entry, examples) for place, entry in enumerate(found, 1)]
-    links = [asked.to("candidate", candidate=entry.row.id) for entry in found]
+    ids = [entry.row.id for entry in found]
 
     def dots(values: Sequence[float | None]) -> list[Dot]:
-        told = zip(values, words, links, strict=True)
+        told = zip(values, words, ids, strict=True)
         return [Dot(at, value, *more) for at, (value, *more) in enumerate(told, 1) if value is not None]
 
     def line(values: Sequence[float | None]) -> list[tuple[float, float]]:
@@ -108,11 +108,14 @@ def chart(asked: Asked, found: list[Entry], closing: Sequence[str]) -> Plot | No
     for split in closing:
         values = [entry.closing.get(split) for entry in found]
         name, tone = ("held-out", "heldout") if split == "test" else ("selection", "selection")
-        series.append(Series(name, tone, "line", line(values), dots(values)))
+        whole = all(
+            value is not None for value in values
+        )  # else a line would go through what nobody measured
+        series.append(Series(name, tone, "line" if whole else "dots", line(values), dots(values)))
     return plot(
         series,
         x_title="candidate, in the order of admission",
-        y_title="share covered, mean reward",
+        link=lambda who: asked.to("candidate", candidate=who),
         x_range=(0.5, len(found) + 0.5),
         whole=True,
         words=lambda value: f"{value:02.0f}",
@@ -148,12 +151,15 @@ def facts(run: RunView) -> dict[str, Any]:
     section = section if isinstance(section, Mapping) else {}
     policy = section.get("policy") or {}
     kind, *rest = str(job.get("proposer") or "").split(" ")
-    words = [word for word in rest if "=" not in word]
+    model = next((word for word in rest[1:] if "=" not in word), "")
+    host, _, rest_of = model.partition("/")
     spent = run.ledger.role("rollout")
     return {
         "policy": policy.get("model") or "the task's own",
         "task": job["identity"]["task"],
-        "proposer": words[1].rsplit("/", 1)[-1] if len(words) > 1 else kind.split("/")[0] or "none",
+        "proposer": (rest_of if rest_of and ("." in host or ":" in host) else model)
+        or kind.split("/")[0]
+        or "none",
         "proposer_kind": kind.split("/")[0] or "none",
         "train": len(run.splits["pareto"]),
         "reflect": len(run.splits["reflect"]),
@@ -174,14 +180,32 @@ def _tags(run: RunView) -> list[tuple[str, str, str]]:
     """Label, value and small print of the header."""
     told, names = facts(run), list(run.seed.components)
     at_once = f"{told['at_once']} rollouts at once" if told["at_once"] else "candidate x seed jobs"
-    lanes = f", {told['lanes']} lane{'s' if told['lanes'] > 1 else ''}" if told["lanes"] else ", one step at a time"
+    lanes = (
+        f", {told['lanes']} lane{'s' if told['lanes'] > 1 else ''}"
+        if told["lanes"]
+        else ", one step at a time"
+    )
     shape = f"{len(names)} component{'s' if len(names) > 1 else ''}"
     gives = _signal(run)
     return [
-        ("parallelism", at_once + lanes, f"cache-aware rollout workers: {told['reused']:,} of {len(run.ledger.drawn):,} known before"),
-        ("proposer", told["proposer"], f"{told['proposer_kind']}: edits {', '.join(names[:4])} from traces and direct parents"),
+        (
+            "parallelism",
+            at_once + lanes,
+            f"cache-aware rollout workers: {told['reused']:,} of {len(run.ledger.drawn):,} known before",
+        ),
+        (
+            "proposer",
+            told["proposer"],
+            f"{told['proposer_kind']}: edits {', '.join(names[:4])} from traces and direct parents",
+        ),
         ("task shape", shape, f"{told['task']}: {told['train']} train, {told['heldout']} held-out examples"),
-        ("signal", "verifier-aware" if len(gives) > 1 else "reward only", " + ".join(gives) + " in one packet" if len(gives) > 1 else "the task sends no feedback and no trace"),
+        (
+            "signal",
+            "verifier-aware" if len(gives) > 1 else "reward only",
+            " + ".join(gives) + " in one packet"
+            if len(gives) > 1
+            else "the task sends no feedback and no trace",
+        ),
     ]
 
 

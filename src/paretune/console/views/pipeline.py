@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from paretune.console.plot import Plot, Series, plot
 from paretune.console.view import Asked, View
-from paretune.console.views.cost import COLOURS, NAMES
+from paretune.console.views.cost import NAMES
 from paretune.views.flow import flow
 from paretune.views.pipeline import Busy, busy, staleness, under_way
 from paretune.views.run_view import RunView
@@ -35,7 +36,7 @@ def show(asked: Asked) -> Mapping[str, Any]:
         "under_way": under_way(run),
         "flow": now,
         "names": NAMES,
-        "figure": _figure(lines),
+        "chart": _chart(lines),
         "at_once": {line.role: sum(line.calls) / len(line.calls) for line in lines},
         "most_allowed": _most_allowed(run),
         "pace": len(run.ledger.drawn) / minutes if minutes > 0 else None,
@@ -57,29 +58,17 @@ def _most_allowed(run: RunView) -> int | None:
     return found if isinstance(found, int) else None
 
 
-def _figure(lines: list[Busy]) -> dict[str, Any] | None:
-    if not lines:
-        return None
-    return {
-        "data": [
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": f"{NAMES[line.role]} calls",
-                "x": line.seconds,
-                "y": line.calls,
-                "line": {"color": COLOURS[line.role], "width": 1.5, "shape": "vh"},
-                "hovertemplate": "%{y:.1f} at once, by %{x:.1f} s<extra>%{fullData.name}</extra>",
-            }
-            for line in lines
-        ],
-        "layout": {
-            "xaxis": {"title": {"text": "active seconds"}, "rangemode": "tozero"},
-            "yaxis": {"title": {"text": "calls at once"}, "rangemode": "tozero"},
-            "legend": {"orientation": "h", "y": 1.1, "x": 0},
-            "margin": {"l": 56, "r": 12, "t": 28, "b": 44},
-        },
-    }
+def _chart(lines: list[Busy]) -> Plot | None:
+    series = [
+        Series(
+            f"{NAMES[line.role]} calls",
+            NAMES[line.role],
+            "line",
+            list(zip(line.seconds, line.calls, strict=True)),
+        )
+        for line in lines
+    ]
+    return plot(series, x_title="active time", link=str, words="{:,g} s".format)
 
 
 VIEW = View("pipeline", "Pipeline", "pipeline", show, key="p")

@@ -63,7 +63,9 @@ def show(asked: Asked) -> Mapping[str, Any]:
 
 def _asking(store: Store, run: RunView, told: StepTold, made: Made, fact: Fact | None) -> Asking:
     transcript: Any = fact.body.get("transcript") if fact else None
-    messages, answer, rest = None, "", transcript
+    messages: Any = None
+    answer: Any = ""
+    rest: Any = transcript
     if isinstance(transcript, Mapping) and isinstance(transcript.get("messages"), list):
         messages = transcript["messages"]
         answer = transcript.get("answer", "")

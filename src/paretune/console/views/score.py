@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from paretune.console.plot import Dot, Plot, Series, Spot, plot
 from paretune.console.view import Asked
-from paretune.views.curve import Curve, Taken, curve
+from paretune.views.curve import Curve, Taken
+from paretune.views.glance import Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,9 @@ AXES: Mapping[str, Axis] = {
 }
 
 
-def show(asked: Asked) -> Mapping[str, Any]:
+def show(asked: Asked, entries: Sequence[Entry], found: Curve) -> Mapping[str, Any]:
     wanted = asked.query.get("x", "rollouts")
     axis = wanted if wanted in AXES else "rollouts"
-    found = curve(asked.run)
     ledger = asked.run.ledger
     end = Taken(len(ledger.drawn), ledger.tokens, ledger.cost_usd, asked.run.elapsed)
     priced = axis != "money" or ledger.cost_usd > 0
@@ -40,20 +40,22 @@ def show(asked: Asked) -> Mapping[str, Any]:
         "axes": {name: each.words for name, each in AXES.items()},
         "axis": axis,
         "priced": priced,
-        "score": _plot(asked, found, AXES[axis], end) if found.evaluated and priced else None,
+        "score": _plot(asked, found, entries, AXES[axis], end) if found.evaluated and priced else None,
     }
 
 
-def _plot(asked: Asked, found: Curve, axis: Axis, end: Taken) -> Plot | None:
-    to, evaluated = asked.to, found.evaluated
-    last = max([axis.of(end), *(axis.of(each.taken) for each in (*evaluated, *found.gated))])
+def _plot(asked: Asked, found: Curve, entries: Sequence[Entry], axis: Axis, end: Taken) -> Plot | None:
+    evaluated = found.evaluated
+    last = max(
+        [axis.of(end), *(axis.of(e.taken) for e in evaluated), *(axis.of(g.taken) for g in found.gated)]
+    )
     gates = [
         Dot(
             axis.of(gate.taken),
             gate.after,
             f"#{gate.index} at its gate: {gate.before:.3f} to {gate.after:.3f} on {gate.pairs}, "
             + ("passed" if gate.passed else "turned down"),
-            to("candidate", candidate=gate.candidate),
+            gate.candidate,
         )
         for gate in found.gated
     ]
@@ -62,7 +64,7 @@ def _plot(asked: Asked, found: Curve, axis: Axis, end: Taken) -> Plot | None:
             axis.of(each.taken),
             each.mean,
             f"#{each.index} on all {each.scored}: {each.mean:.3f}{_between(each.low, each.high)}",
-            to("candidate", candidate=each.candidate),
+            each.candidate,
         )
         for each in evaluated
     ]
@@ -74,10 +76,14 @@ def _plot(asked: Asked, found: Curve, axis: Axis, end: Taken) -> Plot | None:
         Series("minibatch", "gate", "dots", dots=gates, listed=bool(gates)),
         Series("best train", "train", "step", [*_best(found, axis), (last, evaluated[-1].best)]),
         Series("full evaluation", "train", "dots", dots=full),
-        *_heldout(asked, last),
+        *_heldout(entries, last),
     ]
     return plot(
-        series, x_title=axis.title, y_title="mean reward", x_range=(0.0, (last or 1.0) * 1.02), words=axis.told
+        series,
+        x_title=axis.title,
+        link=lambda who: asked.to("candidate", candidate=who),
+        x_range=(0.0, (last or 1.0) * 1.02),
+        words=axis.told,
     )
 
 
@@ -102,18 +108,20 @@ def _band(found: Curve, axis: Axis, last: float) -> tuple[list[Spot], list[Spot]
     return low, high
 
 
-def _heldout(asked: Asked, last: float) -> list[Series]:
+def _heldout(found: Sequence[Entry], last: float) -> list[Series]:
     """What the closing evaluation measured, at the end: it belongs to no moment of the search."""
-    run, series = asked.run, []
+    series = []
     for split, name, tone in (("select", "selection", "selection"), ("test", "held-out", "heldout")):
-        dots = []
-        for row in run.rows.values():
-            rewards = run.rewards(row.id, split) if run.splits[split] else {}
-            if rewards:
-                mean = sum(rewards.values()) / len(rewards)
-                who = "seed" if row.id == run.seed.id else f"#{row.index}"
-                words = f"{who} on {len(rewards)} {name} examples: {mean:.3f}"
-                dots.append(Dot(last, mean, words, asked.to("candidate", candidate=row.id)))
+        dots = [
+            Dot(
+                last,
+                entry.closing[split],
+                f"#{entry.row.index}, {name}: {entry.closing[split]:.3f}",
+                entry.row.id,
+            )
+            for entry in found
+            if split in entry.closing
+        ]
         if dots:
             series.append(Series(name, tone, "dots", dots=dots))
     return series
