@@ -30,6 +30,7 @@ from paretune.store import (
     SqlStore,
     StatusSet,
     Store,
+    StoreError,
     Write,
 )
 from paretune.views.follow import Following
@@ -257,6 +258,29 @@ def test_a_failure_that_is_forgotten_while_it_is_read() -> None:
     perform(store, "others", KEYS[0], 2)
     store.commit("run_1", [Draw(KEYS[0].id)])
     assert len(following.catch_up().rollouts) == 1
+
+
+def test_who_follows_goes_on_after_the_store_could_not_be_read() -> None:
+    class Moody(MemoryStore):
+        locked = False
+
+        def facts(self, keys: Sequence[str], scope: str = "") -> dict[str, Any]:
+            if self.locked:
+                raise StoreError("locked by another process")
+            return super().facts(keys, scope)
+
+    store = Moody()
+    for run_id in ("run_1", "run_2"):
+        store.create_run(Run(run_id, "a run", "t", {"seed": {"text": "a"}, "splits": {}}))
+    following = Following(store, "run_1")
+    for number, key in enumerate(KEYS):
+        perform(store, "others", key, number)
+        store.commit("run_1", [Draw(key.id), AttemptBegun(f"a_{number}", key.id, "rollout", 1, 0.5)])
+        store.locked = True
+        with pytest.raises(StoreError):
+            following.catch_up()
+        store.locked = False
+        assert told(following.catch_up()) == told(read(store, "run_1"))
 
 
 def test_views_are_read_in_proportion_to_what_is_new(tmp_path: Path) -> None:

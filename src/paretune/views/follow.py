@@ -41,6 +41,9 @@ class Following:
     def __init__(self, store: Store, run_id: str) -> None:
         self._store = store
         self._run_id = run_id
+        self._start()
+
+    def _start(self) -> None:
         self._log = _Log()
         self._attempts = _Attempts()
         self._results = _Results()
@@ -57,16 +60,23 @@ class Following:
         """
         run = self._store.run(self._run_id)
         self._run_id = run.id
-        with _uncollected():
-            # The log first: what it refers to was written before it.
-            self._log.add(run, self._store.decisions(run.id, len(self._log.decisions)))
-            self._read_attempts()
-            best = self._log.best
-            rollouts, told = self._results.rollouts, frozenset({self._log.seed, best.id if best else ""})
-            for facts in self._facts(rollouts.missing_texts(told)):
-                rollouts.tell(facts)
-            self._read_facts()
+        try:
+            with _uncollected():
+                self._read(run)
+        except BaseException:
+            self._start()  # of what was read by halves, all is read again
+            raise
         return self._view(run)
+
+    def _read(self, run: Run) -> None:
+        # The log first: what it refers to was written before it.
+        self._log.add(run, self._store.decisions(run.id, len(self._log.decisions)))
+        self._read_attempts()
+        best = self._log.best
+        rollouts, told = self._results.rollouts, frozenset({self._log.seed, best.id if best else ""})
+        for facts in self._facts(rollouts.missing_texts(told)):
+            rollouts.tell(facts)
+        self._read_facts()
 
     def _read_attempts(self) -> None:
         seen = self._attempts
