@@ -90,7 +90,17 @@ def chance(p_value: float | None) -> str:
     return "-" if p_value is None else "< 0.001" if p_value < 0.001 else f"{p_value:.2g}"
 
 
-SPLIT_WORDS = {"pareto": "train", "reflect": "minibatch", "select": "selection", "test": "held-out"}
+def with_chance(p_value: float) -> str:
+    """`p = 0.03`, `p < 0.001`."""
+    told = chance(p_value)
+    return f"p {told}" if told.startswith("<") else f"p = {told}"
+
+
+def split(name: str) -> str:
+    """A split as people call it."""
+    return {"pareto": "train", "reflect": "minibatch", "select": "selection", "test": "held-out"}.get(
+        name, name
+    )
 
 
 def environment() -> Environment:
@@ -108,7 +118,8 @@ def environment() -> Environment:
         "money": money,
         "duration": duration,
         "chance": chance,
-        "split": lambda name: SPLIT_WORDS.get(name, name),
+        "with_chance": with_chance,
+        "split": split,
     }
     return made
 

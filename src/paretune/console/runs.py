@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Condition, Thread
+from typing import Any
 from urllib.parse import urlencode
 
 from paretune.console.source import Source
@@ -152,30 +153,27 @@ def _as_of(run: Run) -> object:
 # -- what is asked of the list ------------------------------------------------------------------------
 
 
-def _best(line: Line) -> object:
-    return line.figures.best.mean if line.figures and line.figures.best else None
+def _value(line: Line, column: str) -> Any:
+    """What the column is sorted by; None if it is not known."""
+    told = line.figures
+    if column in ("run", "state", "created"):
+        return {"run": line.name.casefold(), "state": line.state, "created": line.run.created_at}[column]
+    if told is None or told.trouble:
+        return None
+    match column:
+        case "best":
+            return told.best and told.best.mean
+        case "change":
+            return told.change and told.change.difference.mean
+        case "p":
+            return told.change and told.change.p_value
+        case "left":
+            return told.left.likely if told.left and line.state == "running" else None
+        case _:
+            return {"rollouts": told.rollouts, "spent": told.usd, "failed": told.failed_share}[column]
 
 
-def _change(line: Line) -> object:
-    return line.figures.change.difference.mean if line.figures and line.figures.change else None
-
-
-def _chance(line: Line) -> object:
-    return line.figures.change.p_value if line.figures and line.figures.change else None
-
-
-SORTS = {
-    "run": lambda line: line.name.casefold(),
-    "state": lambda line: line.state,
-    "best": _best,
-    "change": _change,
-    "p": _chance,
-    "rollouts": lambda line: line.figures.rollouts if line.figures else None,
-    "spent": lambda line: line.figures.usd if line.figures else None,
-    "left": lambda line: line.figures.left.likely if line.figures and line.figures.left else None,
-    "failed": lambda line: line.figures.failed_share if line.figures else None,
-    "created": lambda line: line.run.created_at,
-}
+COLUMNS = ("run", "state", "best", "change", "p", "rollouts", "spent", "left", "failed", "created")
 RISING = ("run", "state", "p", "left")
 """Columns of which the small values come first when they are chosen."""
 
@@ -212,7 +210,7 @@ class Listing:
 def listing(lines: Sequence[Line], query: Mapping[str, str]) -> Listing:
     """Filtered, sorted and paged as the query says; values that are not known come last."""
     sort = query.get("sort", "created")
-    sort = sort if sort in SORTS else "created"
+    sort = sort if sort in COLUMNS else "created"
     down = query.get("down", "1" if sort not in RISING else "0") == "1"
     state, search = query.get("state", ""), query.get("q", "").strip()
     states: dict[str, int] = {}
@@ -225,9 +223,9 @@ def listing(lines: Sequence[Line], query: Mapping[str, str]) -> Listing:
         if (not state or line.state == state)
         and all(word in f"{line.run.name} {line.run.id}".casefold() for word in words)
     ]
-    known = [line for line in found if SORTS[sort](line) is not None]
-    known.sort(key=SORTS[sort], reverse=down)
-    ordered = known + [line for line in found if SORTS[sort](line) is None]
+    known = [line for line in found if _value(line, sort) is not None]
+    known.sort(key=lambda line: _value(line, sort), reverse=down)
+    ordered = known + [line for line in found if _value(line, sort) is None]
     pages = max(1, -(-len(ordered) // AT_ONCE))
     page = min(max(1, int(query.get("page", "1")) if query.get("page", "1").isdigit() else 1), pages)
     return Listing(

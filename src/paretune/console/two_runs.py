@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from paretune.console.changes import changes
 from paretune.console.runs import Line, RunLines
 from paretune.core.statistics import Comparison, compare_paired
 from paretune.views.run_view import RunView
@@ -24,14 +25,14 @@ def _compared(lines: RunLines, ids: Sequence[str]) -> Mapping[str, Any]:
     sides = [lines.line(view.run.id) if view else None for view in views]
     a, b = views
     paired = _paired(a, b) if a and b else None
-    names = dict.fromkeys(name for view in views if view and view.best for name in view.best.components)
+    best = [view.best.components if view and view.best else {} for view in views]
     return {
         "sides": sides,
         "views": views,
         "others": _others(lines, sides),
         "paired": paired,
         "differs": _differs(a, b) if a and b else [],
-        "components": list(names),
+        "texts": changes(*best) or {name: (text, text, ()) for name, text in best[0].items()},
     }
 
 
@@ -68,7 +69,7 @@ def _flat(job: Mapping[str, Any]) -> dict[str, Any]:
         while todo:
             name, value = todo.pop()
             if isinstance(value, Mapping):
-                todo += [(f"{name}.{key}", inner) for key, inner in reversed(value.items())]
+                todo += [(f"{name}.{key}", inner) for key, inner in value.items()]
             else:
                 flat[name] = value
     for split, examples in job["splits"].items():

@@ -35,7 +35,8 @@ class Phase:
 def phases(view: RunView, covered: int) -> list[Phase]:
     """In the order of the loop. `covered` pareto examples are won by somebody."""
     count = Counter(type(decision) for decision in view.decisions)
-    out = Counter(begun.role for begun in view.in_flight) if view.run.status == "running" else Counter[str]()
+    running = view.run.status == "running"
+    out = Counter[str](begun.role for begun in view.in_flight if running)
     now = _now(view, out)
     drawn, failed = len(view.ledger.drawn), len(view.failures)
     origins = Counter(row.origin for row in view.rows.values())

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
+from paretune.console.changes import changes
 from paretune.console.plot import Dot, Plot, Series, plot
 from paretune.console.view import Asked, NoSuchView, View
 from paretune.console.views import feed, score
-from paretune.propose.diff import Piece, pieces
 from paretune.views.curve import Curve, curve
 from paretune.views.glance import Entry, closing_splits, entries, gain, ranked
 from paretune.views.lift import lift_on
@@ -20,8 +19,6 @@ LISTED = 40
 """Candidates of the list and of the strips, at most; the newest."""
 RANKED = 9
 KEPT = 8
-DIFFED = 20_000
-"""Characters of a text up to which its change is shown by words."""
 
 
 def show(asked: Asked) -> Mapping[str, Any]:
@@ -44,7 +41,7 @@ def show(asked: Asked) -> Mapping[str, Any]:
         "rollouts": len(run.ledger.drawn),
         "card": _card(asked, found, best),
         "chart": chart(asked, found, closing),
-        "changes": _changes(run.seed, best) if best else {},
+        "changes": changes(run.seed.components, best.components) if best else {},
         "phases": phases(run, covered),
         "facts": facts(run),
         "tags": _tags(run),
@@ -58,7 +55,7 @@ _kept: dict[str, tuple[object, tuple[list[Entry], Curve]]] = {}
 
 
 def _measured(run: RunView) -> tuple[list[Entry], Curve]:
-    """The pool and its course: the same for the same record, so that only a run that went on is gone through."""
+    """The pool and its course. Only a run that went on is gone through again."""
     far = run.run.status, len(run.decisions), len(run.rollouts), len(run.failures), len(run.spent)
     kept = _kept.get(run.run.id)
     if kept is None or kept[0] != far:
@@ -85,22 +82,6 @@ def _card(asked: Asked, found: list[Entry], best: Row | None) -> Entry | None:
     if asked.query.get("candidate"):
         raise NoSuchView(f"no candidate {wanted[:60]!r} in the pool of this run")
     return None
-
-
-@lru_cache(maxsize=64)
-def _diff(before: str, after: str) -> Sequence[Piece]:
-    return tuple(pieces(before, after))
-
-
-def _changes(seed: Row, best: Row) -> dict[str, tuple[str, str, Sequence[Piece]]]:
-    """Component -> text before and after, and its change by words unless it is too long for that."""
-    names = dict.fromkeys([*seed.components, *best.components])
-    texts = {name: (seed.components.get(name, ""), best.components.get(name, "")) for name in names}
-    return {
-        name: (before, after, _diff(before, after) if len(before) + len(after) <= DIFFED else ())
-        for name, (before, after) in texts.items()
-        if before != after
-    }
 
 
 def chart(asked: Asked, found: list[Entry], closing: Sequence[str]) -> Plot | None:

@@ -46,7 +46,9 @@ def show(asked: Asked, entries: Sequence[Entry], found: Curve) -> Mapping[str, A
 
 def _plot(asked: Asked, found: Curve, entries: Sequence[Entry], axis: Axis, end: Taken) -> Plot | None:
     evaluated = found.evaluated
-    last = max([axis.of(end), *(axis.of(each.taken) for each in (*evaluated, *found.gated))])
+    last = max(
+        [axis.of(end), *(axis.of(e.taken) for e in evaluated), *(axis.of(g.taken) for g in found.gated)]
+    )
     gates = [
         Dot(
             axis.of(gate.taken),
