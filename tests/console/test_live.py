@@ -114,4 +114,4 @@ def test_all_views_of_a_run_at_work_open(page: Watched, paced: Paced) -> None:
         page.drawn()
         page.check()
     server.ask("POST", f"/api/jobs/{job_id}/cancel", json={})
-    server.until(job_id, "cancelled")
+    server.until(job_id)

@@ -88,9 +88,10 @@ def hostile_job(url: str, budget: int = 150) -> dict[str, Any]:
     return {
         "prompt_learning": {
             "algorithm": "gepa",
+            "task_app_id": NAME,
             "task_app_url": url,
             "task_app_api_key": "$ENVIRONMENT_API_KEY",
-            "initial_prompt": {"id": "hostile", "name": NAME, "messages": seed},
+            "initial_prompt": {"id": "hostile", "messages": seed},
             "task_pools": {
                 "reflection": [example(number) for number in range(20)],
                 "pareto": [example(number) for number in range(20, 40)],
