@@ -13,10 +13,11 @@ from paretune.console.views import compare, errors, events, objectives
 from paretune.console.views.export import exported
 from paretune.core.errors import FailureKind
 from paretune.core.statistics import compare_paired
-from paretune.store import Store
+from paretune.propose.guards import Reason
+from paretune.store import MemoryStore, Store
 from paretune.views.lift import flips
 from paretune.views.run_view import RunView, read
-from support.runs import carry, merging
+from support.runs import begin, carry, lanes, merging
 
 HOSTILE = "<script>alert(1)</script>\"'{{ 7 * 7 }}"
 
@@ -44,6 +45,24 @@ def test_every_page_is_there_whatever_is_asked(run: tuple[Store, RunView], name:
         html = fragment(BY_NAME[name], asked(run, **query))
         assert html.startswith("<h1>") or "<h1>" in html[:80]
         assert "<script>alert" not in html
+
+
+async def test_every_page_is_there_from_the_first_moment_of_a_run_on() -> None:
+    case, store = lanes(3), MemoryStore()
+    run_id = begin(store, case.job(), case.proposer())
+    work = asyncio.create_task(carry(case, store=store, run_id=run_id))
+    seen = set[int]()
+    while not work.done():
+        decided = len(store.decisions(run_id)) // 150
+        if decided not in seen:
+            seen.add(decided)
+            view = read(store, run_id)
+            for name in PAGES:
+                now = Asked(view, "running", store, Paths("", run_id))
+                assert "<h1>" in fragment(BY_NAME[name], now)
+        await asyncio.sleep(0)
+    await work
+    assert len(seen) > 1
 
 
 def test_compare_is_seed_against_best_and_agrees_with_the_statistics(run: tuple[Store, RunView]) -> None:
@@ -146,6 +165,7 @@ def test_a_turned_down_proposal_is_told_with_its_reason(run: tuple[Store, RunVie
 
 def test_every_failure_has_advice() -> None:
     assert set(errors.ADVICE) == set(FailureKind)
+    assert set(errors.REJECTED) == set(Reason)
 
 
 def test_exports_are_shown_as_text(run: tuple[Store, RunView]) -> None:

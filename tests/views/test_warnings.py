@@ -8,6 +8,7 @@ import pytest
 
 from paretune.core.example import Split
 from paretune.core.rollout import Answer, Identity, Rollout, RolloutKey
+from paretune.evaluate.facts import rollout_fact
 from paretune.views.run_view import RunView, read
 from paretune.views.warnings import leaked, needed, warnings
 from support.runs import carry, merging
@@ -26,12 +27,12 @@ def with_test(view: RunView, before: list[float], after: list[float], **texts: s
     ids = [f"t{number}" for number in range(len(before))]
     best = view.best
     assert best
-    rollouts = dict(view.rollouts)
+    rollouts = view.rollouts.copy()
     for row, rewards in ((view.seed, before), (best, after)):
         for example, reward in zip(ids, rewards, strict=True):
             key = RolloutKey(row.id, example, Split.TEST, 0, WHO)
             shown = texts.get(example, f"question {example}")
-            rollouts[row.id, example, 0] = Rollout(key, Answer(reward, input=shown))
+            rollouts.add(rollout_fact(Rollout(key, Answer(reward, input=shown)), 1.0))
     return replace(view, rollouts=rollouts, splits={**view.splits, "test": ids})
 
 
@@ -88,22 +89,22 @@ def test_inputs_that_nobody_shows_cannot_be_compared(real: RunView) -> None:
 
 def test_what_the_seed_was_asked_is_its_input_too(real: RunView) -> None:
     view = with_test(real, [0.0] * 3, [1.0] * 3, t0="", t1="", t2="")
-    rollouts = dict(view.rollouts)
+    rollouts = view.rollouts.copy()
     for example, question in (("t0", "Who?"), ("t1", "Where?"), ("t2", "Why?"), ("train", "where? ")):
         messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": question}]
         trace = {"event_history": [{"llm_request": {"messages": messages}}]}
         key = RolloutKey(view.seed.id, example, Split.TEST, 0, WHO)
-        rollouts[view.seed.id, example, 0] = Rollout(key, Answer(0.0, trace=trace))
+        rollouts.add(rollout_fact(Rollout(key, Answer(0.0, trace=trace)), 1.0))
     splits = {**view.splits, "pareto": ["train"], "reflect": ["train"]}
     assert leaked(replace(view, rollouts=rollouts, splits=splits)) == {"t1": "train"}
 
 
 def test_repeats_that_change_as_much_as_the_prompt_does(real: RunView) -> None:
     view = with_test(real, [0.0, 1.0] * 10, [1.0, 1.0] + [0.0, 1.0] * 9)
-    again = dict(view.rollouts)
+    again = view.rollouts.copy()
     for number, example in enumerate(view.splits["test"]):
         key = RolloutKey(view.seed.id, example, Split.TEST, 1, WHO)
-        again[view.seed.id, example, 1] = Rollout(key, Answer(float(number % 4 > 1)))
+        again.add(rollout_fact(Rollout(key, Answer(float(number % 4 > 1))), 1.0))
     assert "noise_floor" in kinds(replace(view, rollouts=again))
 
 

@@ -83,6 +83,14 @@ class Rollouts(Mapping[Cell, Rollout]):
         found = self._brief.get(cell)
         return None if found is None else found[0]
 
+    def objectives(self, cell: Cell) -> Mapping[str, float]:
+        """The named rewards of its rollout, if there are any."""
+        return self._objectives.get(cell, {})
+
+    def usage(self, cell: Cell) -> tuple[int, int, float | None]:
+        """Prompt tokens, completion tokens and USD of its rollout. Raises KeyError if there is none."""
+        return self._brief[cell][3:]
+
     def __getitem__(self, cell: Cell) -> Rollout:
         if cell in self._full:
             return self._full[cell]

@@ -32,17 +32,17 @@ class Figures:
 def figures(view: RunView, only: CandidateId = "") -> dict[CandidateId, Figures]:
     """For each candidate of the run, or for one."""
     found = {candidate: Figures() for candidate in ([only] if only else view.rows)}
-    for (candidate, _, _), rollout in view.rollouts.items():
-        one = found.get(candidate)
+    for cell in view.rollouts:
+        one = found.get(cell[0])
         if one is None:
             continue
-        usage = rollout.answer.usage
+        prompt, completion, usd = view.rollouts.usage(cell)
         one.rollouts += 1
-        one.tokens += usage.prompt_tokens + usage.completion_tokens
-        if usage.cost_usd is None:
+        one.tokens += prompt + completion
+        if usd is None:
             one.unpriced += 1
         else:
-            one.usd += usage.cost_usd
+            one.usd += usd
     for failure in view.failures:
         if failure.key.candidate in found:
             found[failure.key.candidate].failures += 1
@@ -58,8 +58,7 @@ def objective_means(view: RunView, candidate: CandidateId, split: str) -> Mappin
     """Mean of each named reward over the examples of the split that have it; empty without any."""
     sums: dict[str, tuple[float, int]] = {}
     for example in view.splits[split]:
-        rollout = view.rollouts.get((candidate, example, 0))
-        for name, value in rollout.answer.objectives.items() if rollout else ():
+        for name, value in view.rollouts.objectives((candidate, example, 0)).items():
             total, count = sums.get(name, (0.0, 0))
             sums[name] = total + value, count + 1
     return {name: total / count for name, (total, count) in sums.items()}

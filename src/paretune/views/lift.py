@@ -97,12 +97,12 @@ def flips(view: RunView, split: str) -> list[Flip]:
 
 def flips_between(view: RunView, before: Row, after: Row, split: str) -> list[Flip]:
     """Gained examples first, then lost ones; the largest change of each first."""
-    changed = []
+    changed, rollouts = [], view.rollouts
     for example in view.splits[split]:
-        one = view.rollouts.get((before.id, example, 0))
-        other = view.rollouts.get((after.id, example, 0))
-        if one and other and one.reward != other.reward:
-            changed.append(Flip(example, split, one, other))
+        cells = (before.id, example, 0), (after.id, example, 0)
+        one, other = map(rollouts.reward, cells)
+        if one is not None and other is not None and one != other:
+            changed.append(Flip(example, split, rollouts[cells[0]], rollouts[cells[1]]))
     gained = [flip for flip in changed if flip.after.reward > flip.before.reward]
     lost = [flip for flip in changed if flip.after.reward < flip.before.reward]
     gained.sort(key=lambda flip: flip.before.reward - flip.after.reward)

@@ -59,8 +59,7 @@ def _instance_members(view: RunView, epsilon: float) -> dict[CandidateId, int]:
 
 
 def _objectives(view: RunView, candidate: CandidateId) -> Mapping[str, Mapping[str, float]]:
-    asked = ((e, view.rollouts.get((candidate, e, 0))) for e in view.splits["pareto"])
-    return {example: rollout.answer.objectives for example, rollout in asked if rollout}
+    return {e: view.rollouts.objectives((candidate, e, 0)) for e in view.splits["pareto"]}
 
 
 def ancestors(view: RunView, candidate: CandidateId) -> set[CandidateId]:

@@ -47,9 +47,7 @@ def cells_of(view: RunView, example: ExampleId) -> list[tuple[Row, float | None]
     failed = {f.key.candidate for f in view.failures if f.example == example}
     cells: list[tuple[Row, float | None]] = []
     for row in view.rows.values():
-        rollout = view.rollouts.get((row.id, example, 0))
-        if rollout is not None:
-            cells.append((row, rollout.reward))
-        elif row.id in failed:
-            cells.append((row, None))
+        reward = view.rollouts.reward((row.id, example, 0))
+        if reward is not None or row.id in failed:
+            cells.append((row, reward))
     return cells

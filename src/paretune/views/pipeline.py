@@ -14,8 +14,8 @@ from paretune.views.run_view import RunView
 from paretune.views.spending import active_seconds
 
 BINS = 120
-"""Stretches of a run whose concurrency is averaged, at most. None is shorter than a second: an attempt's time is
-that of the group that it was written with."""
+"""Stretches of a run whose concurrency is averaged, at most. None is shorter than a second: the time of an
+attempt is that of the group that it was written with."""
 
 
 @dataclass(frozen=True, slots=True)

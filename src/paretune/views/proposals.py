@@ -96,5 +96,4 @@ def minibatch_rewards(
     view: RunView, candidate: str, examples: Iterable[str]
 ) -> list[tuple[str, float | None]]:
     """(example, first draw's reward of the candidate, None where there is none)."""
-    rollouts = ((example, view.rollouts.get((candidate, example, 0))) for example in examples)
-    return [(example, rollout.reward if rollout else None) for example, rollout in rollouts]
+    return [(example, view.rollouts.reward((candidate, example, 0))) for example in examples]

@@ -53,11 +53,12 @@ def _made(view: RunView, split: str) -> Scores:
     width = len(examples)
     places: list[int] = []
     rewards: list[float] = []
-    for (candidate, example, replicate), rollout in view.rollouts.items():
+    for cell in view.rollouts:
+        candidate, example, replicate = cell
         column = column_at.get(example)
         if column is not None and not replicate and candidate in row_at:
             places.append(row_at[candidate] * width + column)
-            rewards.append(rollout.answer.reward)
+            rewards.append(view.rollouts.reward(cell) or 0.0)
     found = np.full(len(row_at) * width, np.nan)
     found[places] = rewards
     failed = np.zeros((len(row_at), width), bool)

@@ -94,4 +94,12 @@ def _with_texts(asked: Asked, flips: Sequence[Flip]) -> list[Flip]:
     return [replace(flip, before=full(flip.before), after=full(flip.after)) for flip in flips]
 
 
-VIEW = View("compare", "Compare", "compare", show, key="a")
+def pages(run: RunView) -> list[dict[str, str]]:
+    """Seed against best on each split, as the pages link to it."""
+    if run.best is None:
+        return [{}]
+    who = {"a": str(run.seed.index), "b": str(run.best.index)}
+    return [{}, *({**who, "split": split} for split in SPLITS if run.splits[split])]
+
+
+VIEW = View("compare", "Compare", "compare", show, key="a", pages=pages)

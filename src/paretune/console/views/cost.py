@@ -91,4 +91,8 @@ def _chart(run: RunView, measure: str) -> tuple[Plot | None, str]:
     return plot(series, x_title="active time", link=str, words="{:,g} s".format), many + unit
 
 
-VIEW = View("cost", "Cost", "cost", show, key="t")
+def pages(_: RunView) -> list[dict[str, str]]:
+    return [{}, *({"by": name} for name in MEASURES)]
+
+
+VIEW = View("cost", "Cost", "cost", show, key="t", pages=pages)

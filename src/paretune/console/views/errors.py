@@ -12,6 +12,7 @@ from paretune.core import events
 from paretune.core.errors import RETRYABLE, FailureKind
 from paretune.core.rollout import RolloutKey
 from paretune.evaluate.facts import is_rollout, outcome
+from paretune.propose.guards import Reason
 from paretune.views.flow import ErrorGroup, errors
 from paretune.views.run_view import RunView
 
@@ -40,14 +41,23 @@ ADVICE: Mapping[str, str] = {
     FailureKind.BAD_ANSWER: "The answer could not be used: the message says why.",
 }
 REJECTED: Mapping[str, str] = {
-    "proposer_failed": "The proposer's model could not be asked: see its address, key and limits.",
-    "refused": "The model declined to answer.",
-    "truncated": "The answer was cut off: allow the proposer more tokens.",
-    "unfenced": "The answer held no text in the asked form: a stronger model follows it.",
-    "ambiguous": "The answer held the same component twice.",
-    "too_long": "The text is over the limit: raise it if the task can bear longer prompts.",
-    "copied_training_text": "The text says what a training example says; the guard keeps answers out of it.",
-    "placeholder_lost": "The text lost a placeholder that the task fills in.",
+    Reason.PROPOSER_FAILED: "The proposer's model could not be asked: see its address, key and limits.",
+    Reason.REFUSED: "The model declined to answer.",
+    Reason.TRUNCATED: "The answer was cut off: allow the proposer more tokens.",
+    Reason.UNFENCED: "The answer held no text in the asked form: a stronger model follows it.",
+    Reason.AMBIGUOUS: "The answer held the same component twice.",
+    Reason.UNKNOWN_COMPONENT: "The answer edits a component that is not there, or was not to be edited.",
+    Reason.NO_IDEA: "The proposer had nothing to say about these failures.",
+    Reason.EMPTY: "A text would have been empty.",
+    Reason.UNCHANGED: "The text came back as it was.",
+    Reason.STALE: "The text that it edits is too old by now.",
+    Reason.CLASH: "It edits what another edit changed meanwhile.",
+    Reason.DUPLICATE: "These texts are a candidate already.",
+    Reason.REPEATED: "These texts were tried from this parent before.",
+    Reason.PLACEHOLDER_LOST: "The text lost a placeholder that the task fills in.",
+    Reason.PLACEHOLDER_INVENTED: "The text has a placeholder that nobody fills in.",
+    Reason.COPIED_TRAINING_TEXT: "The text says what a training example says; the guard keeps answers out.",
+    Reason.TOO_LONG: "The text is over the limit: raise it if the task can bear longer prompts.",
 }
 
 

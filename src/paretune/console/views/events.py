@@ -135,4 +135,10 @@ def _entry(run: RunView, seq: int) -> Entry:
     return Entry(seq, decision.kind, moment, _words(run, decision), about, record)
 
 
-VIEW = View("events", "Events", "events", show, key="e")
+def pages(run: RunView) -> list[dict[str, str]]:
+    """The newest first, all kinds but turns of lanes."""
+    count = -(-sum(not isinstance(decision, LaneResumed) for decision in run.decisions) // SIZE)
+    return [{}, *({"page": str(number)} for number in range(1, count + 1))]
+
+
+VIEW = View("events", "Events", "events", show, key="e", pages=pages)

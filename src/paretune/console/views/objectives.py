@@ -12,7 +12,7 @@ from typing import Any
 
 from paretune.console.view import Asked, View
 from paretune.core.candidate import CandidateId
-from paretune.core.rollout import Answer
+from paretune.evaluate.rollouts import Cell
 from paretune.propose.guards import estimated_tokens
 from paretune.views.run_view import Row, RunView
 
@@ -47,19 +47,19 @@ FIXED = (
 )
 
 
-Answers = Mapping[CandidateId, Sequence[Answer]]
-"""Fully evaluated candidate -> its answers on training examples."""
+Cells = Mapping[CandidateId, Sequence[Cell]]
+"""Fully evaluated candidate -> its rollouts on training examples."""
 
 
 def show(asked: Asked) -> Mapping[str, Any]:
     run = asked.run
-    answers = _answers(run)
-    axes = axes_of(answers)
+    cells = _cells(run)
+    axes = axes_of(run, cells)
     by_name = {axis.name: axis for axis in axes}
     named = [axis.name for axis in axes if axis.name.startswith("objective:")]
     x = by_name.get(asked.query.get("x", ""), by_name[named[1] if len(named) > 1 else "tokens"])
     y = by_name.get(asked.query.get("y", ""), by_name[named[0] if len(named) > 1 else "score"])
-    found = points(run, answers, x, y)
+    found = points(run, cells, x, y)
     front = sorted((p for p in found if p.front), key=lambda p: p.x)
     listed = sorted(found, key=lambda p: (not p.front, -p.y if y.more else p.y))[:LISTED]
     return {
@@ -74,21 +74,16 @@ def show(asked: Asked) -> Mapping[str, Any]:
     }
 
 
-def axes_of(answers: Answers) -> list[Axis]:
+def axes_of(run: RunView, cells: Cells) -> list[Axis]:
     """The fixed ones, and the task's objectives by name."""
-    names = {
-        name
-        for mine in answers.values()
-        for answer in mine
-        if answer.objectives
-        for name in answer.objectives
-    }
+    named = (run.rollouts.objectives(cell) for mine in cells.values() for cell in mine)
+    names = {name for objectives in named if objectives for name in objectives}
     return [*FIXED, *(Axis(f"objective:{name}", name) for name in sorted(names))]
 
 
-def points(run: RunView, answers: Answers, x: Axis, y: Axis) -> list[Point]:
+def points(run: RunView, cells: Cells, x: Axis, y: Axis) -> list[Point]:
     """Fully evaluated candidates that have both figures, those on the front marked."""
-    take_x, take_y = _figure_of(run, answers, x), _figure_of(run, answers, y)
+    take_x, take_y = _figure_of(run, cells, x), _figure_of(run, cells, y)
     found = []
     for row in run.rows.values():
         if row.mean is not None:
@@ -111,28 +106,30 @@ def pareto(points: Sequence[tuple[float, float]]) -> set[int]:
     return front
 
 
-def _answers(run: RunView) -> Answers:
+def _cells(run: RunView) -> Cells:
     rollouts, train = run.rollouts, run.splits["pareto"]
     return {
-        row.id: [found.answer for example in train if (found := rollouts.get((row.id, example, 0)))]
+        row.id: [cell for e in train if rollouts.reward(cell := (row.id, e, 0)) is not None]
         for row in run.rows.values()
         if row.mean is not None
     }
 
 
-def _figure_of(run: RunView, answers: Answers, axis: Axis) -> Callable[[Row], float | None]:
+def _figure_of(run: RunView, cells: Cells, axis: Axis) -> Callable[[Row], float | None]:
     def heldout(row: Row) -> float | None:
         return _mean(list((run.rewards(row.id, "test") or run.rewards(row.id, "select")).values()))
 
     def tokens(row: Row) -> float | None:
-        return _mean([answer.usage.tokens for answer in answers[row.id]]) or None  # 0: nobody counted them
+        counts = (run.rollouts.usage(cell) for cell in cells[row.id])
+        return _mean([asked + answered for asked, answered, _ in counts]) or None  # 0: nobody counted them
 
     def cost(row: Row) -> float | None:
-        usages = (answer.usage.cost_usd for answer in answers[row.id])
-        return _mean([usd for usd in usages if usd is not None])
+        usages = (run.rollouts.usage(cell) for cell in cells[row.id])
+        return _mean([usd for *_, usd in usages if usd is not None])
 
     def objective(row: Row) -> float | None:
-        return _mean([a.objectives[axis.title] for a in answers[row.id] if axis.title in a.objectives])
+        named = (run.rollouts.objectives(cell) for cell in cells[row.id])
+        return _mean([values[axis.title] for values in named if axis.title in values])
 
     plain: dict[str, Callable[[Row], float | None]] = {
         "score": lambda row: row.mean,
