@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
-EACH = 6
+EACH = 4
 """So many pages of one view are looked at."""
 SHOWN = {
     "candidate": ("Because ", "Answer the question. "),
