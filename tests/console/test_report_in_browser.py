@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TEXT = """() => {
   const copy = document.querySelector("main").cloneNode(true);
-  copy.querySelectorAll(".plot, script, template, form, a[download]").forEach((one) => one.remove());
+  copy.querySelectorAll(".plot, script, template, form, a[download], p.note").forEach((one) => one.remove());
   return copy.textContent.replace(/\\s+/g, " ").trim();
 }"""
 
