@@ -294,6 +294,15 @@ def test_who_has_seen_attempts_reads_the_new_ones_and_those_that_were_open(store
     assert store.attempts(run, places[1], [places[0], places[3]]) == [seen[0], *again[1:2], seen[3], again[2]]
 
 
+def test_the_attempts_of_one_key_are_those_of_the_run_in_order(store: Store) -> None:
+    run, other = new_run(store), new_run(store, "run_2")
+    store.commit(run, [AttemptBegun("z", "k", "rollout", 1), AttemptBegun("y", "l", "rollout", 1)])
+    store.commit(other, [AttemptBegun("x", "k", "rollout", 1)])
+    store.commit(run, [AttemptEnded("z", "failed", "timeout"), AttemptBegun("a", "k", "rollout", 2)])
+    assert [(a.begun.id, a.ended is None) for a in store.attempts_of(run, "k")] == [("z", False), ("a", True)]
+    assert store.attempts_of(run, "m") == []
+
+
 def test_the_draws_of_a_run_are_read_when_there_are_other_ones(store: Store) -> None:
     run, other = new_run(store), new_run(store, "run_2")
     assert store.draws(run) == store.draws(run, known=0) == []

@@ -136,8 +136,12 @@ def compare_paired(
     before: Mapping[ExampleId, float], after: Mapping[ExampleId, float], *, seed: int = 0, level: float = 0.95
 ) -> Comparison:
     """Compare on the examples that both were scored on. Raises ValueError if there are none."""
-    shared = [example for example in before if example in after]
-    differences = [after[example] - before[example] for example in shared]
+    return _compared(tuple(after[e] - before[e] for e in before if e in after), seed, level)
+
+
+@lru_cache(maxsize=256)
+def _compared(differences: tuple[float, ...], seed: int, level: float) -> Comparison:
+    """Kept, for pages ask for the same comparison again and again."""
     return Comparison(
         difference=bootstrap_mean(differences, seed=seed, level=level),
         p_value=sign_flip_test(differences, seed=seed),

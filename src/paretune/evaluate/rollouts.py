@@ -67,10 +67,29 @@ class Rollouts(Mapping[Cell, Rollout]):
         for fact in facts:
             self._tell(fact)
 
+    def copy(self) -> Rollouts:
+        """As they are now, for who reads while more are added."""
+        made = Rollouts()
+        made.told = self.told
+        made._brief = self._brief.copy()
+        made._objectives = self._objectives.copy()
+        made._full = self._full.copy()
+        made._cells = {candidate: cells.copy() for candidate, cells in self._cells.items()}
+        made._identities = self._identities.copy()
+        return made
+
     def reward(self, cell: Cell) -> float | None:
         """That of its rollout, if there is one."""
         found = self._brief.get(cell)
         return None if found is None else found[0]
+
+    def objectives(self, cell: Cell) -> Mapping[str, float]:
+        """The named rewards of its rollout, if there are any."""
+        return self._objectives.get(cell, {})
+
+    def usage(self, cell: Cell) -> tuple[int, int, float | None]:
+        """Prompt tokens, completion tokens and USD of its rollout. Raises KeyError if there is none."""
+        return self._brief[cell][3:]
 
     def __getitem__(self, cell: Cell) -> Rollout:
         if cell in self._full:

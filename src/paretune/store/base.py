@@ -175,6 +175,10 @@ class Store(Protocol):
         places `again`."""
         ...
 
+    def attempts_of(self, run_id: str, key: str) -> list[Attempt]:
+        """The run's attempts for this key, in the order in which they began."""
+        ...
+
     def forget_failures(self, run_id: str, keys: Sequence[str]) -> None:
         """Remove failures that no decision has read, so that `resume` asks again."""
         ...

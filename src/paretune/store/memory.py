@@ -116,6 +116,9 @@ class MemoryStore:
             places = [*sorted({place for place in again if 0 < place <= since}), *range(since + 1, last + 1)]
             return [attempt_from_row((place, *run.attempts[run.places[place - 1]])) for place in places]
 
+    def attempts_of(self, run_id: str, key: str) -> list[Attempt]:
+        return [attempt for attempt in self.attempts(run_id) if attempt.begun.key == key]
+
     def forget_failures(self, run_id: str, keys: Sequence[str]) -> None:
         with self._lock:
             run = self._of(run_id)

@@ -140,6 +140,12 @@ class SqlStore(Tables):
             rows = [*_attempts_at(session, run_id, again, since), *_attempts_behind(session, run_id, since)]
             return [attempt_from_row(row) for row in rows]
 
+    def attempts_of(self, run_id: str, key: str) -> list[Attempt]:
+        with self._read() as session:
+            _require(session, run_id)
+            found = session.rows(f"{ATTEMPTS} WHERE run_id = ? AND key = ? ORDER BY place", run_id, key)
+            return [attempt_from_row(row) for row in found]
+
     def forget_failures(self, run_id: str, keys: Sequence[str]) -> None:
         failures = "facts WHERE scope = ? AND kind = 'failure'"
         with self._write() as session:
