@@ -86,8 +86,8 @@ def plot(
             for one, dots in zip(series, picked, strict=True)
         ],
         [(one.name, one.tone, one.kind) for one in series if one.listed],
-        [(_part(value, x) * 100, words(value)) for value in _ticks(x, whole)],
-        [(_part(value, y) * 100, f"{value:.3g}") for value in _ticks(y, False)],
+        [(_per_cent(value, x), words(value)) for value in _ticks(x, whole)],
+        [(_per_cent(value, y), f"{value:.3g}") for value in _ticks(y, False)],
         x_title,
         sum(len(one.dots) - len(dots) for one, dots in zip(series, picked, strict=True)),
     )
@@ -104,8 +104,8 @@ def _picked(dots: Sequence[Dot]) -> Sequence[Dot]:
 
 def _span(values: Sequence[float], margin: float) -> tuple[float, float]:
     low, high = min(values), max(values)
-    if low == high:
-        low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
+    if high - low < 1e-6 * max(1.0, abs(low), abs(high)):
+        low, high = low - 0.5 * max(1.0, abs(low)), high + 0.5 * max(1.0, abs(high))
     more = (high - low) * margin
     return low - more, high + more
 
@@ -123,6 +123,10 @@ def _ticks(span: tuple[float, float], whole: bool) -> list[float]:
 
 def _part(value: float, span: tuple[float, float]) -> float:
     return (value - span[0]) / (span[1] - span[0])
+
+
+def _per_cent(value: float, span: tuple[float, float]) -> float:
+    return min(100.0, max(0.0, 100 * _part(value, span)))
 
 
 def _drawn(

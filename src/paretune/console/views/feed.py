@@ -82,4 +82,4 @@ def _tone(decision: Decision) -> str:
             return ""
 
 
-VIEW = View("feed", "Feed", "feed", show, pages=lambda _: ())
+VIEW = View("feed", "Feed", "feed", show)
