@@ -73,7 +73,7 @@ def test_controls_act(page: Watched, paced: Paced) -> None:
     page.page.wait_for_load_state("load")
     with server.kept() as (workspace, jobs):
         run = workspace.store.run(jobs.job(job_id).run_id)
-        assert dict(run.job["limits"])["tokens"] == 5_000_000  # type: ignore[arg-type]
+        assert dict(run.job["limits"])["tokens"] == 5_000_000
     act(page, "resume")
     state(page, "running", "queued")
     act(page, "cancel")

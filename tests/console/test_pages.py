@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
-EACH = 6
+EACH = 4
 """So many pages of one view are looked at."""
 SHOWN = {
     "candidate": ("Because ", "Answer the question. "),
@@ -99,9 +99,9 @@ def test_pages_show_texts_as_texts_and_fit_a_phone(page: Watched, hostile: Hosti
 
 def _fits_a_phone(page: Watched) -> None:
     size = page.page.viewport_size
-    page.page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    page.page.set_viewport_size(PHONE)
     assert page.sideways() == "", page.page.url
-    page.page.set_viewport_size(size)  # type: ignore[arg-type]
+    page.page.set_viewport_size(size)
 
 
 def _view_of(rest: str) -> str | None:

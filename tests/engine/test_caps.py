@@ -36,6 +36,6 @@ async def test_caps_are_put_on_record_unless_they_are_spent() -> None:
     done = await carry(CASES["classic"](3))
     run = done.store.run(done.run_id)
     extend(run, done.store, Caps(max_seconds=9e9))
-    assert done.store.run(run.id).job["limits"] == {**run.job["limits"], "seconds": 9e9}  # type: ignore[dict-item]
+    assert done.store.run(run.id).job["limits"] == {**run.job["limits"], "seconds": 9e9}
     with pytest.raises(Misconfigured):
         extend(run, done.store, Caps())

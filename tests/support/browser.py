@@ -57,8 +57,6 @@ class Watched:
     page: Page
     origin: str
     troubles: list[str] = field(default_factory=list)
-    expected: str = ""
-    """A console error with this in it is none."""
 
     def __post_init__(self) -> None:
         self.page.add_init_script(WATCH)
@@ -68,7 +66,7 @@ class Watched:
         self.page.on("dialog", self._dialog)
 
     def _said(self, message: Any) -> None:
-        if message.type == "error" and not (self.expected and self.expected in message.text):
+        if message.type == "error":
             self.troubles.append(f"{self.page.url}: {message.text}")
 
     def _asked(self, request: Any) -> None:
@@ -91,20 +89,21 @@ class Watched:
 
     @property
     def path(self) -> str:
-        return urlsplit(self.page.url).path
+        return str(urlsplit(self.page.url).path)
 
     def links(self) -> list[str]:
         """Where the page's content leads to, each address once."""
         found = self.page.eval_on_selector_all(
-            "main a[href], main [data-href]",
-            "all => all.map(a => a.href || new URL(a.dataset.href, location).href)",
+            "main a[href], main [data-feed]",
+            "all => all.map(a => a.href || new URL(a.dataset.feed, location).href)",
         )
         return list(dict.fromkeys(str(address) for address in found))
 
     def sideways(self) -> str:
         """What is wider than the page, if it scrolls sideways and goes on doing so."""
         for _ in range(10):
-            if not (found := str(self.page.evaluate(SIDEWAYS))):
+            found = str(self.page.evaluate(SIDEWAYS))
+            if not found:
                 break
             self.page.wait_for_timeout(100)  # charts follow the size of the window
         return found

@@ -113,7 +113,7 @@ def _never(run: RunView) -> Iterator[str]:
     """What no report holds."""
     others = sum(candidate not in run.rollouts.told for candidate, _, _ in run.rollouts)
     if others:
-        yield f"{others:,} of {len(run.rollouts):,} rollouts in full: all but the first candidate's and the best's"
+        yield f"{others:,} of {len(run.rollouts):,} rollouts in full: all but the seed's and the best's"
     yield "Pages in another order, filtered, or comparing other candidates than those that are linked here"
 
 
