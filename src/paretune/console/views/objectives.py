@@ -16,6 +16,7 @@ from paretune.evaluate.rollouts import Cell
 from paretune.propose.guards import estimated_tokens
 from paretune.views.run_view import Row, RunView
 
+LOOKED_AT = 20
 LISTED = 100
 """Points in the table below the chart, from the best on; the chart has all."""
 
@@ -75,8 +76,8 @@ def show(asked: Asked) -> Mapping[str, Any]:
 
 
 def axes_of(run: RunView, cells: Cells) -> list[Axis]:
-    """The fixed ones, and the task's objectives by name."""
-    named = (run.rollouts.objectives(cell) for mine in cells.values() for cell in mine)
+    """The fixed ones, and the objectives that the first rollouts of each candidate name."""
+    named = (run.rollouts.objectives(cell) for mine in cells.values() for cell in mine[:LOOKED_AT])
     names = {name for objectives in named if objectives for name in objectives}
     return [*FIXED, *(Axis(f"objective:{name}", name) for name in sorted(names))]
 
