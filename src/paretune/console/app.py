@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import mimetypes
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib import resources
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from starlette.applications import Starlette
@@ -39,6 +41,8 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+READERS = 2
+T = TypeVar("T")
 PART = "x-part"
 """A request with this header gets the view without its frame."""
 FORM_BYTES = 64 * 2**10
@@ -76,15 +80,20 @@ class _Console:
     def __init__(self, source: Source, base: str) -> None:
         self._source, self._base = source, base
         self._lines = RunLines(source)
+        self._threads = ThreadPoolExecutor(READERS, "console")
+
+    async def _aside(self, function: Callable[..., T], *arguments: Any) -> T:
+        """In threads of its own: who asks the server for a job does not wait behind pages."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
     async def runs(self, request: Request) -> Response:
-        found = listing(await asyncio.to_thread(self._lines.lines), request.query_params)
+        found = listing(await self._aside(self._lines.lines), request.query_params)
         return html(runs_page("runs.html", self._paths(request), listing=found))
 
     async def two(self, request: Request) -> Response:
         query = request.query_params
         one, other, ticked = query.get("a", ""), query.get("b", ""), query.getlist("run")
-        found = await asyncio.to_thread(two, self._lines, one, other, ticked)
+        found = await self._aside(two, self._lines, one, other, ticked)
         return html(runs_page("two_runs.html", self._paths(request), **found))
 
     async def home(self, request: Request) -> Response:
@@ -92,7 +101,7 @@ class _Console:
 
     async def view(self, view: View, request: Request) -> Response:
         show = fragment if PART in request.headers else page
-        return html(await asyncio.to_thread(lambda: show(view, self._asked(request))))
+        return html(await self._aside(lambda: show(view, self._asked(request))))
 
     def _paths(self, request: Request, run_id: str = "") -> Paths:
         return paths(request, self._base, run_id)
@@ -100,7 +109,7 @@ class _Console:
     async def export(self, request: Request) -> Response:
         """A candidate's texts as a file."""
         asked, name = partial(self._asked, request), request.path_params["format"]
-        found = await asyncio.to_thread(lambda: exported(asked(), name))
+        found = await self._aside(lambda: exported(asked(), name))
         headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{found.file}"'}
         return Response(found.encoded(), headers=headers, media_type=found.media)
 
@@ -147,10 +156,10 @@ class _Console:
     async def _standing(self, run_id: str) -> tuple[int, int, str]:
         """Decisions, rollouts, state."""
         try:
-            view = await asyncio.to_thread(self._source.view, run_id)
+            view = await self._aside(self._source.view, run_id)
         except NotYet as waiting:
             return 0, 0, waiting.run.status
-        state = await asyncio.to_thread(self._source.state, view.run)
+        state = await self._aside(self._source.state, view.run)
         return len(view.decisions), len(view.ledger.drawn), state
 
     async def static(self, request: Request) -> Response:
@@ -160,7 +169,7 @@ class _Console:
             raise NoSuchView(f"no file {name[:100]!r}")
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         headers = {**HEADERS, "Cache-Control": "no-cache"}
-        return Response(await asyncio.to_thread(file.read_bytes), media_type=kind, headers=headers)
+        return Response(await self._aside(file.read_bytes), media_type=kind, headers=headers)
 
 
 def html(text: str, status: int = 200, **headers: str) -> Response:
