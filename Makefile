@@ -45,7 +45,7 @@ test: $(STAMPS)/test
 	$(BIN)/python -m pytest --core -n auto $(ARGS)
 
 # One after the other: a model or a browser takes the whole machine.
-test-rest: $(STAMPS)/test $(STAMPS)/local $(STAMPS)/postgres $(STAMPS)/vendor
+test-rest: $(STAMPS)/test $(STAMPS)/local $(STAMPS)/postgres $(STAMPS)/vendor $(STAMPS)/browser
 	$(BIN)/python -m pytest -m '$(NEEDS)' --no-skips $(ARGS)
 
 test-all: test test-rest
@@ -85,7 +85,7 @@ $(STAMPS)/runtime: $(STAMPS)/venv $(PINS)
 	$(INSTALL) -e .
 	@touch $@
 
-$(STAMPS)/test $(STAMPS)/dev $(STAMPS)/postgres $(STAMPS)/vendor: $(STAMPS)/%: $(STAMPS)/runtime
+$(STAMPS)/test $(STAMPS)/dev $(STAMPS)/postgres $(STAMPS)/vendor $(STAMPS)/browser: $(STAMPS)/%: $(STAMPS)/runtime
 	$(INSTALL) -e '.[$*]'
 	@touch $@
 

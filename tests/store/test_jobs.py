@@ -97,6 +97,16 @@ def test_what_is_not_there_is_unknown(jobs: SqlJobs) -> None:
             jobs.revoke_key(id)
 
 
+def test_the_job_of_a_run_is_found(jobs: SqlJobs) -> None:
+    jobs.create(job(1))
+    jobs.create(job(2))
+    found = jobs.of_run("run_2")
+    assert found is not None
+    assert found.id == job(2).id
+    assert jobs.of_run("run_3") is None
+    assert jobs.of_run(ODD) is None
+
+
 def test_text_that_no_database_takes_is_mended_where_people_read_it_and_kept_in_json(jobs: SqlJobs) -> None:
     jobs.create(job(1, name=ODD, document={"text": ODD}))
     jobs.append(job(1).id, [event(ODD, text=ODD)])

@@ -276,6 +276,49 @@ def test_attempts_keep_the_order_in_which_they_began_and_end_once(store: Store) 
         store.commit("run_2", [AttemptEnded("a", "done")])
 
 
+def test_who_has_seen_attempts_reads_the_new_ones_and_those_that_were_open(store: Store) -> None:
+    run, other = new_run(store), new_run(store, "run_2")
+    for number in range(4):
+        store.commit(run, [AttemptBegun(f"a{number}", f"r{number}", "rollout", 1)])
+        store.commit(other, [AttemptBegun("x" * (number + 1), "r", "rollout", 1)])
+    seen = store.attempts(run)
+    places = [attempt.place for attempt in seen]
+    assert places == sorted(set(places))
+    assert places[0] > 0
+    assert store.attempts(run, places[-1]) == []
+    assert [a.begun.id for a in store.attempts(run, places[1])] == ["a2", "a3"]
+
+    store.commit(run, [AttemptEnded("a1", "done"), AttemptBegun("a4", "r4", "rollout", 1)])
+    again = store.attempts(run, places[-1], [places[2], places[1]])
+    assert [(a.begun.id, a.ended is None) for a in again] == [("a1", False), ("a2", True), ("a4", True)]
+    assert store.attempts(run, places[1], [places[0], places[3]]) == [seen[0], *again[1:2], seen[3], again[2]]
+
+
+def test_the_attempts_of_one_key_are_those_of_the_run_in_order(store: Store) -> None:
+    run, other = new_run(store), new_run(store, "run_2")
+    store.commit(run, [AttemptBegun("z", "k", "rollout", 1), AttemptBegun("y", "l", "rollout", 1)])
+    store.commit(other, [AttemptBegun("x", "k", "rollout", 1)])
+    store.commit(run, [AttemptEnded("z", "failed", "timeout"), AttemptBegun("a", "k", "rollout", 2)])
+    assert [(a.begun.id, a.ended is None) for a in store.attempts_of(run, "k")] == [("z", False), ("a", True)]
+    assert store.attempts_of(run, "m") == []
+
+
+def test_the_draws_of_a_run_are_read_when_there_are_other_ones(store: Store) -> None:
+    run, other = new_run(store), new_run(store, "run_2")
+    assert store.draws(run) == store.draws(run, known=0) == []
+    store.commit(run, [Draw("b"), Draw("a"), AttemptBegun("z", "k", "rollout", 1), AttemptEnded("z", "done")])
+    store.commit(other, [Draw("c")])
+    assert store.draws(run) == store.draws(run, known=1) == ["a", "b"]
+    assert store.draws(run, known=2) == []
+
+
+def test_what_no_other_run_may_use_is_a_runs_own(store: Store) -> None:
+    run, other = new_run(store), new_run(store, "run_2")
+    store.commit(run, [Fact("f", "failure", {}, scope=run), result("e", scope=run), result("r"), Draw("r")])
+    store.commit(other, [Fact("g", "failure", {}, scope=other)])
+    assert store.own(run) == ["e", "f"]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [decision(5), AttemptEnded("unknown", "done"), Fact("n", "rollout", {"reward": float("nan")})],

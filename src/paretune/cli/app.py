@@ -149,7 +149,7 @@ def show_run(run_id: RunId = "last", store: StorePath = None, json: Json = False
 @app.command("runs")
 def list_runs(store: StorePath = None, json: Json = False) -> None:
     """All runs of a store, newest first."""
-    from paretune.cli.runs import state
+    from paretune.engine.wishes import state
     from paretune.engine.workspace import Workspace
 
     with Workspace.open(store) as workspace:
@@ -229,6 +229,20 @@ def console(
     from paretune.cli.browse import console as browse
 
     browse(place, port)
+
+
+@app.command()
+def report(
+    run_id: Annotated[
+        str, typer.Argument(help="Run id, its beginning, `last`, or the folder of a run")
+    ] = "last",
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write")] = Path("report.html"),
+    store: StorePath = None,
+) -> None:
+    """A run's pages in one file that opens in any browser, without a server."""
+    from paretune.cli.browse import report as write
+
+    write(run_id, output, store)
 
 
 @app.command()

@@ -6,13 +6,18 @@ from pathlib import Path
 
 import uvicorn
 
-from paretune.cli.console import note
+from paretune.cli.console import note, say
+from paretune.cli.runs import find
 from paretune.console.app import console_app
+from paretune.console.report import report as written
 from paretune.console.source import StoreSource
 from paretune.core.address import DEFAULT_HOST
 from paretune.core.errors import Misconfigured
 from paretune.engine.workspace import Workspace
 from paretune.server.door import Door, NoKeys
+
+SHUTDOWN_SECONDS = 1
+"""Pages that follow a run would keep the console from ending."""
 
 
 def console(place: str | None, port: int) -> None:
@@ -22,7 +27,33 @@ def console(place: str | None, port: int) -> None:
         first = f"runs/{workspace.store.run(run_id).id}/" if run_id else ""
         note(f"the console is at http://{DEFAULT_HOST}:{port}/{first}")
         app = Door(console_app(StoreSource(workspace)), NoKeys())
-        uvicorn.run(app, host=DEFAULT_HOST, port=port, log_level="warning", access_log=False)
+        uvicorn.run(
+            app,
+            host=DEFAULT_HOST,
+            port=port,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        )
+
+
+def report(run_id: str, output: Path, store: str | None) -> None:
+    """One file. `run_id` may be the folder of a run instead."""
+    if Path(run_id).is_dir():
+        store, run_id = located(run_id)
+    with Workspace.open(store) as workspace:
+        found = find(workspace.store, run_id or "last")
+        source = StoreSource(workspace)
+        made = written(source.view(found.id), source.state(found), workspace.store)
+    try:
+        output.write_bytes(made.html)
+    except OSError as error:
+        raise Misconfigured(
+            "--output", f"{output}: {error.strerror}; name a file that can be written"
+        ) from error
+    say(f"{found.id} is in {output}, {len(made.html) / 1e6:.1f} MB")
+    for line in made.left_out:
+        note(f"left out: {line}")
 
 
 def located(place: str | None) -> tuple[str | None, str]:

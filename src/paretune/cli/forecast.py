@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 
 from paretune.cli.console import say
-from paretune.cli.outlook import CAPS, count, duration, money
+from paretune.cli.outlook import count, duration, money
 from paretune.cli.session import read_job
 from paretune.engine.forecast import Forecast, forecast, history
 from paretune.engine.job import Job
 from paretune.engine.launch import container
+from paretune.engine.outlook import CAPS
 from paretune.engine.prepare import prepare
 from paretune.engine.workspace import DEFAULT_STORE, Workspace
 

@@ -4,20 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from paretune.engine.outlook import Outlook, Range
-
-CAPS = {
-    "settings": "what the file asks for",
-    "generations": "what the file asks for",
-    "steps": "the cap on steps",
-    "rollouts": "the rollout budget",
-    "tokens": "the cap on tokens",
-    "rollout_tokens": "the cap on the policy's tokens",
-    "proposal_tokens": "the cap on the proposer's tokens",
-    "cost_usd": "the money cap",
-    "time": "the time limit",
-}
-"""A stop's name, in words."""
+from paretune.engine.outlook import CAPS, Outlook, Range
 
 
 def short(cast: Outlook) -> str:

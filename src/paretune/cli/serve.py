@@ -10,5 +10,6 @@ from paretune.server.app import Settings, serve
 def serve_jobs(store: str | None, settings: Settings) -> None:
     """Until interrupted."""
     with Workspace.open(store, new=True) as workspace:
-        note(f"jobs are served at http://{settings.host}:{settings.port}, and kept in {workspace.folder}")
+        address = f"http://{settings.host}:{settings.port}"
+        note(f"jobs are served at {address}, and kept in {workspace.folder}; {address}/console/ shows them")
         serve(workspace, settings)

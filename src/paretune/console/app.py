@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import mimetypes
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib import resources
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,9 +19,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 
 from paretune.console.pages import BY_NAME, ENVIRONMENT, Paths, fragment, page, runs_page
-from paretune.console.runs import lines
-from paretune.console.source import Refused, Source
+from paretune.console.runs import RunLines, listing
+from paretune.console.source import OVER, NotYet, Refused, Source
+from paretune.console.two_runs import two
 from paretune.console.view import Asked, NoSuchView, View
+from paretune.console.views.export import exported
 from paretune.core.errors import Misconfigured, ParetuneError
 from paretune.store import UnknownRun
 
@@ -32,41 +37,81 @@ HEADERS = {
     "img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    # With `no-referrer` a browser's own forms would be sent from nowhere (`Origin: null`).
+    "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+READERS = 2
+T = TypeVar("T")
 PART = "x-part"
 """A request with this header gets the view without its frame."""
+FORM_BYTES = 64 * 2**10
+AGAIN_SECONDS = "2"
+"""The page of a run that waits asks again after so many."""
 
 
-def console_app(source: Source, base: str = "") -> Starlette:
-    """The application, for where its paths begin with `base`."""
+def console_app(source: Source, base: str = "", more: Sequence[Route] = ()) -> Starlette:
+    """The application, for where its paths begin with `base`; with `more` routes."""
     console = _Console(source, base)
     routes = [
+        *more,
         Route("/", console.runs),
+        Route("/compare", console.two),
         Route("/static/{file}", console.static),
         Route("/runs/{run}", console.home),
         Route("/runs/{run}/live", console.live),
         Route("/runs/{run}/do/{action}", console.act, methods=["POST"]),
-        *(Route(f"/runs/{{run}}/{view.path}", partial(console.view, view)) for view in BY_NAME.values()),
+        Route("/runs/{run}/export/{format}", console.export),
+        *(
+            Route(f"/runs/{{run}}/{_with_slashes(view.path)}", partial(console.view, view))
+            for view in BY_NAME.values()
+        ),
     ]
-    return Starlette(routes=routes, exception_handlers={ParetuneError: _refused, HTTPException: _refused})
+    answer = partial(_refused, source, base)
+    return Starlette(routes=routes, exception_handlers={ParetuneError: answer, HTTPException: answer})
+
+
+def _with_slashes(path: str) -> str:
+    """Ids of examples may hold slashes."""
+    return path.replace("{example}", "{example:path}")
 
 
 class _Console:
     def __init__(self, source: Source, base: str) -> None:
         self._source, self._base = source, base
+        self._lines = RunLines(source)
+        self._threads = ThreadPoolExecutor(READERS, "console")
+
+    async def _aside(self, function: Callable[..., T], *arguments: Any) -> T:
+        """In threads of its own: who asks the server for a job does not wait behind pages."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
     async def runs(self, request: Request) -> Response:
-        found = await asyncio.to_thread(lines, self._source)
-        return _html(runs_page(found, Paths(self._base), request.query_params))
+        found = listing(await self._aside(self._lines.lines), request.query_params)
+        return html(runs_page("runs.html", self._paths(request), listing=found))
+
+    async def two(self, request: Request) -> Response:
+        query = request.query_params
+        one, other, ticked = query.get("a", ""), query.get("b", ""), query.getlist("run")
+        found = await self._aside(two, self._lines, one, other, ticked)
+        return html(runs_page("two_runs.html", self._paths(request), **found))
 
     async def home(self, request: Request) -> Response:
-        return RedirectResponse(f"{self._base}/runs/{request.path_params['run']}/")
+        return RedirectResponse(f"{self._base}/runs/{quote(request.path_params['run'])}/")
 
     async def view(self, view: View, request: Request) -> Response:
         show = fragment if PART in request.headers else page
-        return _html(await asyncio.to_thread(lambda: show(view, self._asked(request))))
+        return html(await self._aside(lambda: show(view, self._asked(request))))
+
+    def _paths(self, request: Request, run_id: str = "") -> Paths:
+        return paths(request, self._base, run_id)
+
+    async def export(self, request: Request) -> Response:
+        """A candidate's texts as a file."""
+        asked, name = partial(self._asked, request), request.path_params["format"]
+        found = await self._aside(lambda: exported(asked(), name))
+        headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{found.file}"'}
+        return Response(found.encoded(), headers=headers, media_type=found.media)
 
     def _asked(self, request: Request) -> Asked:
         params = dict(request.path_params)
@@ -75,38 +120,47 @@ class _Console:
             run,
             self._source.state(run.run),
             self._source.store,
-            Paths(self._base, run.run.id),
+            self._paths(request, run.run.id),
             params,
             dict(request.query_params),
-            tuple(self._source.actions(run.run)),
+            tuple(self._source.actions(run.run)) if may_act(request) else (),
         )
 
     async def act(self, request: Request) -> Response:
+        """What was done, as text, for a script; a browser's form is led back to the run."""
+        from_here(request)
         run_id, action = request.path_params["run"], request.path_params["action"]
-        form = await request.form()
-        values = {name: str(value) for name, value in form.items()}
-        await asyncio.to_thread(self._source.act, run_id, action, values)
-        return RedirectResponse(f"{self._base}/runs/{run_id}/", status_code=303)
+        done = await self._source.act(run_id, action, await form(request))
+        if PART in request.headers:
+            return Response(done, media_type="text/plain", headers=HEADERS)
+        return RedirectResponse(f"{self._base}/runs/{quote(run_id)}/", status_code=303)
 
     async def live(self, request: Request) -> Response:
         """Server-sent events: how many decisions there are, and the run's state, when one of them changed."""
-        await asyncio.to_thread(self._source.store.run, request.path_params["run"])
-        told = self._changes(request.path_params["run"])
-        return StreamingResponse(told, media_type="text/event-stream", headers=HEADERS)
+        run_id = request.path_params["run"]
+        await self._standing(run_id)
+        return StreamingResponse(self._changes(run_id), media_type="text/event-stream", headers=HEADERS)
 
     async def _changes(self, run_id: str) -> AsyncIterator[str]:
         last: tuple[object, ...] = ()
-        while True:
-            view = await asyncio.to_thread(self._source.view, run_id)
-            state = await asyncio.to_thread(self._source.state, view.run)
-            now = (len(view.decisions), len(view.ledger.drawn), state)
+        while not self._source.closing:
+            now = await self._standing(run_id)
             if now != last:
                 last = now
-                told = {"decisions": now[0], "rollouts": now[1], "state": state}
+                told = {"decisions": now[0], "rollouts": now[1], "state": now[2]}
                 yield f"data: {json.dumps(told)}\n\n"
-            if state in ("succeeded", "failed", "cancelled"):
+            if now[2] in OVER:
                 return
             await asyncio.sleep(LOOKS_SECONDS)
+
+    async def _standing(self, run_id: str) -> tuple[int, int, str]:
+        """Decisions, rollouts, state."""
+        try:
+            view = await self._aside(self._source.view, run_id)
+        except NotYet as waiting:
+            return 0, 0, waiting.run.status
+        state = await self._aside(self._source.state, view.run)
+        return len(view.decisions), len(view.ledger.drawn), state
 
     async def static(self, request: Request) -> Response:
         name = request.path_params["file"]
@@ -115,29 +169,88 @@ class _Console:
             raise NoSuchView(f"no file {name[:100]!r}")
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         headers = {**HEADERS, "Cache-Control": "no-cache"}
-        return Response(await asyncio.to_thread(file.read_bytes), media_type=kind, headers=headers)
+        return Response(await self._aside(file.read_bytes), media_type=kind, headers=headers)
 
 
-def _html(text: str, status: int = 200) -> Response:
-    return HTMLResponse(text, status, HEADERS)
+def html(text: str, status: int = 200, **headers: str) -> Response:
+    return HTMLResponse(text, status, {**HEADERS, **headers})
 
 
-async def _refused(request: Request, error: Exception) -> Response:
+def paths(request: Request, base: str, run_id: str = "") -> Paths:
+    """The console's addresses, for whoever asks; who came with a cookie can give it back."""
+    return Paths(base, run_id, signed_in=bool(request.scope.get("state", {}).get("cookie")))
+
+
+def may_act(request: Request) -> bool:
+    """False for who came in with a key that may only read."""
+    state = request.scope.get("state", {})
+    return bool(state.get("key_scope") != "read")
+
+
+def from_here(request: Request) -> None:
+    """Raises Refused unless the request comes from a page of this very console.
+
+    A page of another program on this machine has another port, and may not act, with keys or without.
+    """
+    origin = request.headers.get("origin", "")
+    try:
+        place = urlsplit(origin).netloc
+    except ValueError:
+        place = ""
+    if not place or place.lower() != request.headers.get("host", "").lower():
+        raise Foreign("only pages of this console may do that")
+
+
+class Foreign(ParetuneError):
+    """A page of another place asks to act. HTTP 403."""
+
+
+async def form(request: Request) -> dict[str, str]:
+    """The fields of a form that was sent. Raises HTTPException for what is none."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in ("", "application/x-www-form-urlencoded"):
+        raise HTTPException(415, "a form is sent as application/x-www-form-urlencoded")
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > FORM_BYTES:
+            raise HTTPException(413, f"a form has at most {FORM_BYTES // 2**10} KiB here")
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=100))
+    except ValueError:
+        raise HTTPException(400, "that is no form") from None
+
+
+async def _refused(source: Source, base: str, request: Request, error: Exception) -> Response:
     """Every error is a page that says what is wrong."""
     match error:
+        case NotYet():
+            return await _not_yet(source, base, request, error)
         case UnknownRun() | NoSuchView():
             status = 404
+        case Foreign():
+            status = 403
         case Refused():
             status = 409
         case Misconfigured():
             status = 422
         case HTTPException():
-            return _html(_error(request, error.status_code, str(error.detail)), error.status_code)
+            return error_page(request, base, error.status_code, str(error.detail))
         case _:
             status = 500
-    return _html(_error(request, status, str(error)), status)
+    return error_page(request, base, status, str(error))
 
 
-def _error(request: Request, status: int, message: str) -> str:
+async def _not_yet(source: Source, base: str, request: Request, waiting: NotYet) -> Response:
+    actions = await asyncio.to_thread(source.actions, waiting.run) if may_act(request) else ()
+    to = paths(request, base, waiting.run.id)
+    text = ENVIRONMENT.get_template("not_yet.html").render(run=waiting.run, actions=actions, to=to)
+    return html(text, 202, Refresh=AGAIN_SECONDS)
+
+
+def error_page(request: Request, base: str, status: int, message: str) -> Response:
+    """For a script the message alone."""
+    if PART in request.headers:
+        return Response(message, status, HEADERS, "text/plain")
     template = ENVIRONMENT.get_template("error.html")
-    return template.render(status=status, message=message, to=Paths(request.scope.get("root_path", "")))
+    return html(template.render(status=status, message=message, to=paths(request, base)), status)

@@ -21,19 +21,27 @@ LISTED = tuple(view for view in VIEWS if view.key)
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Addresses on a server: `base` is where the console is, `run_id` whose views are meant."""
+    """Addresses on a server: `base` is where the console is, `run_id` whose views are meant. Who is
+    `signed_in` can sign out."""
 
     base: str
     run_id: str = ""
+    signed_in: bool = False
 
     def __call__(self, name: str, **params: object) -> str:
-        """Of the list of runs (`runs`), of a file (`static`), or of a view of this run."""
-        if name == "runs":
-            return f"{self.base}/"
-        if name == "static":
-            return f"{self.base}/static/{params['file']}"
+        """Of the list of runs (`runs`), a file (`static`), signing in or out (`sign-in`, `sign-out`), an
+        action upon this run (`do`), or a view of it."""
+        match name:
+            case "runs":
+                return f"{self.base}/"
+            case "static":
+                return f"{self.base}/static/{params['file']}"
+            case "sign-in" | "sign-out":
+                return f"{self.base}/{name}"
+            case "do":
+                return f"{self.base}/runs/{quote(self.run_id)}/do/{params['action']}"
         path, more = address(name, params)
-        return f"{self.base}/runs/{params.get('run', self.run_id)}/{path}{more}"
+        return f"{self.base}/runs/{quote(str(params.get('run', self.run_id)))}/{path}{more}"
 
 
 def address(name: str, params: Mapping[str, object]) -> tuple[str, str]:
@@ -77,6 +85,24 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def chance(p_value: float | None) -> str:
+    """`0.03`, `< 0.001`."""
+    return "-" if p_value is None else "< 0.001" if p_value < 0.001 else f"{p_value:.2g}"
+
+
+def with_chance(p_value: float) -> str:
+    """`p = 0.03`, `p < 0.001`."""
+    told = chance(p_value)
+    return f"p {told}" if told.startswith("<") else f"p = {told}"
+
+
+def split(name: str) -> str:
+    """A split as people call it."""
+    return {"pareto": "train", "reflect": "minibatch", "select": "selection", "test": "held-out"}.get(
+        name, name
+    )
+
+
 def environment() -> Environment:
     made = Environment(
         loader=PackageLoader("paretune.console"),
@@ -91,6 +117,9 @@ def environment() -> Environment:
         "signed": signed,
         "money": money,
         "duration": duration,
+        "chance": chance,
+        "with_chance": with_chance,
+        "split": split,
     }
     return made
 
@@ -111,5 +140,6 @@ def page(view: View, asked: Asked) -> str:
     return frame.render(asked=asked, run=asked.run, to=asked.to, view=view, views=LISTED, body=body)
 
 
-def runs_page(lines: Any, to: Paths, query: Mapping[str, str]) -> str:
-    return ENVIRONMENT.get_template("runs.html").render(lines=lines, to=to, query=query)
+def runs_page(template: str, to: Paths, **told: Any) -> str:
+    """A page about several runs."""
+    return ENVIRONMENT.get_template(template).render(to=to, **told)

@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import Literal, Protocol
 
+from paretune.console.kept import Views
 from paretune.core.errors import ParetuneError
+from paretune.engine import wishes
 from paretune.engine.workspace import Workspace
 from paretune.store import Run, Store
-from paretune.store.base import StatusSet
-from paretune.views.run_view import RunView, read
+from paretune.views.run_view import RunView
 
 Action = Literal["pause", "resume", "cancel", "extend"]
-KEPT = 8
-"""Views of so many runs are kept up to date; others are read anew."""
+OVER = ("succeeded", "failed", "cancelled")
 
 
 class Refused(ParetuneError):
     """That cannot be done with this run. HTTP 409."""
 
 
+class NotYet(ParetuneError):
+    """The run waits for its turn: nothing is on record of it. HTTP 202."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self.run = run
+
+    def __str__(self) -> str:
+        return f"{self.run.name or self.run.id} waits for its turn: nothing is on record yet"
+
+
 class Source(Protocol):
-    """Runs, wherever they are. Methods may be called from any thread."""
+    """Runs, wherever they are. All but `act` may be called from any thread."""
 
     @property
     def store(self) -> Store: ...
+
+    @property
+    def closing(self) -> bool:
+        """True once nobody is served any more: streams end."""
+        ...
 
     def runs(self) -> Sequence[Run]:
         """All, newest first."""
@@ -37,15 +53,15 @@ class Source(Protocol):
         ...
 
     def view(self, run_id: str) -> RunView:
-        """The run as it stands. Raises UnknownRun."""
+        """The run as it stands. Raises UnknownRun, NotYet."""
         ...
 
     def actions(self, run: Run) -> Sequence[Action]:
         """What can be done with it now."""
         ...
 
-    def act(self, run_id: str, action: Action, values: Mapping[str, str]) -> str:
-        """Do it; what was done, in a sentence. Raises Refused or Misconfigured."""
+    async def act(self, run_id: str, action: str, values: Mapping[str, str]) -> str:
+        """Do it; what was done, in a sentence. Raises Refused, UnknownRun or Misconfigured."""
         ...
 
 
@@ -54,8 +70,11 @@ class StoreSource:
     """The runs of a store. Who works on one, in another process, is asked through the store."""
 
     workspace: Workspace
-    _views: dict[str, tuple[object, RunView]] = field(default_factory=dict)
-    _lock: Lock = field(default_factory=Lock)
+    view: Views = field(init=False)
+    closing: bool = False
+
+    def __post_init__(self) -> None:
+        self.view = Views(self.store)
 
     @property
     def store(self) -> Store:
@@ -65,20 +84,7 @@ class StoreSource:
         return self.store.runs()
 
     def state(self, run: Run) -> str:
-        if run.status == "running" and not self.workspace.at_work(run.id):
-            return "interrupted"
-        return run.status
-
-    def view(self, run_id: str) -> RunView:
-        run = self.store.run(run_id)
-        with self._lock:
-            as_of = run.status if run.status in ("succeeded", "failed", "cancelled") else object()
-            kept = self._views.get(run.id)
-            if kept is None or kept[0] != as_of:
-                kept = self._views[run.id] = as_of, read(self.store, run.id)
-            while len(self._views) > KEPT:
-                del self._views[next(iter(self._views))]
-            return kept[1]
+        return wishes.state(self.workspace, run)
 
     def actions(self, run: Run) -> Sequence[Action]:
         match self.state(run):
@@ -89,12 +95,15 @@ class StoreSource:
             case _:
                 return ()
 
-    def act(self, run_id: str, action: Action, values: Mapping[str, str]) -> str:
+    async def act(self, run_id: str, action: str, values: Mapping[str, str]) -> str:
+        return await asyncio.to_thread(self._act, run_id, action)
+
+    def _act(self, run_id: str, action: str) -> str:
         run = self.store.run(run_id)
-        if action not in self.actions(run):
-            raise Refused(f"{run.id} is {self.state(run)}: there is nothing to {action}")
-        if self.state(run) == "running":
-            self.store.wish(run.id, "cancel" if action == "cancel" else "pause")
-            return f"asked {run.id} to {action}"
-        self.store.commit(run.id, [StatusSet("cancelled", "cancelled on request", clear_wish=True)])
-        return f"{run.id} is cancelled"
+        if action == "resume":
+            raise Refused(f"this console starts no runs: paretune resume {run.id}")
+        if action == "extend":
+            raise Refused(f"caps are raised with the run's resumption: paretune resume {run.id} --max-...")
+        if action not in ("pause", "cancel") or action not in self.actions(run):
+            raise Refused(f"{run.id} is {self.state(run)}: there is nothing to {action[:20]}")
+        return wishes.wish(self.workspace, run, "pause" if action == "pause" else "cancel")

@@ -221,9 +221,9 @@ class Ledger:
         else:
             self.fail(attempt, role, 0.0 if kind in FREE else usd)
 
-    def reuse(self, role: str) -> None:
-        """Book a result that was known before and cost nothing now."""
-        self._spent(role).reused += 1
+    def reuse(self, role: str, results: int = 1) -> None:
+        """Book results that were known before and cost nothing now."""
+        self._spent(role).reused += results
 
     def role(self, role: str) -> Spent:
         """What this role has used so far; it goes on counting."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -56,11 +57,8 @@ def bootstrap_mean(
     if sample.size == 0:
         raise ValueError("no values to average")
     mean = float(sample.mean())
-    if sample.size == 1:
-        return Interval(mean, -math.inf, math.inf, 1, level)
     if sample.size < FEW:
-        half = _student(level, sample.size - 1) * float(sample.std(ddof=1)) / math.sqrt(sample.size)
-        return Interval(mean, mean - half, mean + half, int(sample.size), level)
+        return student_mean(values, level=level)
     rng = np.random.default_rng(seed)
     means = np.empty(draws)
     chunk = max(1, 2_000_000 // sample.size)
@@ -72,6 +70,22 @@ def bootstrap_mean(
     return Interval(mean, float(low), float(high), int(sample.size), level)
 
 
+def student_mean(values: Sequence[float], *, level: float = 0.95) -> Interval:
+    """Student's t interval for the mean, at hardly any cost. Raises ValueError on no values.
+
+    One value has an interval without bounds.
+    """
+    sample = np.asarray(values, dtype=float)
+    if sample.size == 0:
+        raise ValueError("no values to average")
+    mean = float(sample.mean())
+    if sample.size == 1:
+        return Interval(mean, -math.inf, math.inf, 1, level)
+    half = _student(level, sample.size - 1) * float(sample.std(ddof=1)) / math.sqrt(sample.size)
+    return Interval(mean, mean - half, mean + half, int(sample.size), level)
+
+
+@lru_cache(maxsize=1024)
 def _student(level: float, degrees: int) -> float:
     """The two-sided quantile of Student's t, by bisection on its distribution function."""
     low, high = 0.0, 1e4
@@ -122,8 +136,12 @@ def compare_paired(
     before: Mapping[ExampleId, float], after: Mapping[ExampleId, float], *, seed: int = 0, level: float = 0.95
 ) -> Comparison:
     """Compare on the examples that both were scored on. Raises ValueError if there are none."""
-    shared = [example for example in before if example in after]
-    differences = [after[example] - before[example] for example in shared]
+    return _compared(tuple(after[e] - before[e] for e in before if e in after), seed, level)
+
+
+@lru_cache(maxsize=256)
+def _compared(differences: tuple[float, ...], seed: int, level: float) -> Comparison:
+    """Kept, for pages ask for the same comparison again and again."""
     return Comparison(
         difference=bootstrap_mean(differences, seed=seed, level=level),
         p_value=sign_flip_test(differences, seed=seed),

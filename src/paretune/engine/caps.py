@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from math import isfinite
+from typing import Any, Self
 
 from paretune.core.budget import Ledger, Limits
 from paretune.core.errors import Misconfigured
@@ -36,6 +37,17 @@ class Caps:
     def given(self) -> dict[str, float]:
         return {name: cap for name, cap in asdict(self).items() if cap is not None}
 
+    @classmethod
+    def from_texts(cls, texts: Mapping[str, str]) -> Self:
+        """As a form sends them; what is empty is left as it is. Raises Misconfigured on what is no cap."""
+        return cls(
+            _number(texts, "max_cost_usd"),
+            _whole(texts, "max_total_tokens"),
+            _whole(texts, "max_policy_tokens"),
+            _whole(texts, "max_proposer_tokens"),
+            _number(texts, "max_seconds"),
+        )
+
     def refuse_for(self, run: Run) -> None:
         """Raises Misconfigured if the run is over, and a cap was given that it has no use for."""
         if self.given:
@@ -49,6 +61,26 @@ class Caps:
 NO_CAPS = Caps()
 
 
+def _number(texts: Mapping[str, str], name: str) -> float | None:
+    text = texts.get(name, "").strip()
+    if not text:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not isfinite(number) or number < 0:
+        raise Misconfigured(name, f"{text[:40]!r} is no cap: a number, 0 or more")
+    return number
+
+
+def _whole(texts: Mapping[str, str], name: str) -> int | None:
+    number = _number(texts, name)
+    if number is not None and (number != int(number) or number < 1):
+        raise Misconfigured(name, f"{texts[name][:40]!r} is no cap: a whole number of tokens, 1 or more")
+    return None if number is None else int(number)
+
+
 def option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
@@ -58,6 +90,20 @@ def capped(job: Job, run: Run, store: Store, caps: Caps) -> Job:
 
     Raises Misconfigured if one of these is below what is spent already.
     """
+    return replace(job, limits=Limits(**_limits(run, store, caps)))
+
+
+def extend(run: Run, store: Store, caps: Caps) -> None:
+    """The run's next process goes on under these caps. For a run nobody works on.
+
+    Raises Misconfigured if none is given, or one is below what is spent already.
+    """
+    if not caps.given:
+        raise Misconfigured("caps", f"give one of {', '.join(LIMIT)}")
+    store.set_limits(run.id, _limits(run, store, caps))
+
+
+def _limits(run: Run, store: Store, caps: Caps) -> dict[str, Any]:
     limits: dict[str, Any] = dict(run.job["limits"])
     spent = spent_by(store, run.id) if caps.given else {}
     for name, cap in caps.given.items():
@@ -66,7 +112,7 @@ def capped(job: Job, run: Run, store: Store, caps: Caps) -> Job:
                 option(name), f"{cap:g} is below what {run.id} has spent already: {spent[LIMIT[name]]:g}"
             )
         limits[LIMIT[name]] = cap
-    return replace(job, limits=Limits(**limits))
+    return limits
 
 
 def spent_by(store: Store, run_id: str) -> Mapping[str, float]:

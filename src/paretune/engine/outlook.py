@@ -21,6 +21,19 @@ from paretune.engine.standing import Standing
 LEAST_STEPS = 4
 """Steps before a search says anything about its end."""
 
+CAPS = {
+    "settings": "what the file asks for",
+    "generations": "what the file asks for",
+    "steps": "the cap on steps",
+    "rollouts": "the rollout budget",
+    "tokens": "the cap on tokens",
+    "rollout_tokens": "the cap on the policy's tokens",
+    "proposal_tokens": "the cap on the proposer's tokens",
+    "cost_usd": "the money cap",
+    "time": "the time limit",
+}
+"""A stop's name, in words."""
+
 
 @dataclass(frozen=True, slots=True)
 class Range:

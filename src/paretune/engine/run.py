@@ -244,9 +244,9 @@ class Runner:
     def _forget_unread_failures(self, decided: int) -> None:
         """Failures that no decision has read are asked again; read ones are part of the record."""
         unread: list[str] = []
-        drawn = self.store.drawn(self.run_id)
-        for start in range(0, len(drawn), LOOKED_AT):
-            known = self.store.facts(drawn[start : start + LOOKED_AT], self.run_id).values()
+        own = self.store.own(self.run_id)
+        for start in range(0, len(own), LOOKED_AT):
+            known = self.store.facts(own[start : start + LOOKED_AT], self.run_id).values()
             unread += [f.key for f in known if f.kind == "failure" and f.body["after"] >= decided]
         if unread:
             self.store.forget_failures(self.run_id, unread)

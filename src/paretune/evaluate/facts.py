@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from json.encoder import encode_basestring
 from typing import Any
@@ -61,9 +62,7 @@ def is_rollout(fact: Fact) -> bool:
 
 def outcome(fact: Fact) -> Outcome:
     """The outcome in this fact. Raises ValueError if it is of another kind or a newer version."""
-    body = fact.body
-    if fact.kind not in ("rollout", "failure") or body["version"] > ROLLOUT_VERSION:
-        raise ValueError(f"fact {fact.key} is a {fact.kind} of version {body.get('version')}")
+    body = rollout_body(fact)
     key = _key(body["key"])
     if fact.kind == "failure":
         return Failure(key, FailureKind(body["failure"]), body["message"], body["attempts"])
@@ -78,6 +77,14 @@ def outcome(fact: Fact) -> Outcome:
         usage=Usage(**body["usage"]),
     )
     return Rollout(key, answer)
+
+
+def rollout_body(fact: Fact) -> Mapping[str, JsonValue]:
+    """The body of a rollout's fact, or of its failure. Raises ValueError as `outcome` does."""
+    body = fact.body
+    if fact.kind not in ("rollout", "failure") or body["version"] > ROLLOUT_VERSION:
+        raise ValueError(f"fact {fact.key} is a {fact.kind} of version {body.get('version')}")
+    return body
 
 
 def kept_outcome(fact: Fact, result: Outcome) -> Outcome:

@@ -23,7 +23,8 @@ from paretune.core.errors import Misconfigured
 from paretune.engine.workspace import Workspace
 from paretune.server import routes_candidates, routes_common
 from paretune.server.asking import handle_errors
-from paretune.server.door import Door, refuse_open_door
+from paretune.server.console import mounted, turned_away
+from paretune.server.door import CONSOLE, Door, refuse_open_door
 from paretune.server.environment import JobEnvironment
 from paretune.server.keys import KeyRing
 from paretune.server.routes_jobs import PREFIXES, job_routes, submit_routes
@@ -68,10 +69,11 @@ def opened(workspace: Workspace, settings: Settings) -> Iterator[tuple[ASGIApp, 
         teller = Teller(jobs, workspace)
         workers = Workers(jobs, workspace, environment, teller.ended, settings.jobs, settings.rollouts)
         service = Service(jobs, workspace, environment, workers, teller, settings.waiting)
-        yield Door(build(service), keys, {settings.host, *settings.hosts}), service
+        app = build(service, keys)
+        yield Door(app, keys, {settings.host, *settings.hosts}, turned_away), service
 
 
-def build(service: Service) -> FastAPI:
+def build(service: Service, keys: KeyRing) -> FastAPI:
     """The routes, and the tasks behind them for as long as the application lives."""
 
     @asynccontextmanager
@@ -101,6 +103,7 @@ def build(service: Service) -> FastAPI:
     app.include_router(routes_candidates.router)
     for prefix in PREFIXES:
         app.include_router(job_routes(prefix))
+    app.mount(CONSOLE, mounted(service, keys))
     return app
 
 

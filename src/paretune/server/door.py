@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from starlette.responses import JSONResponse
+from starlette.requests import Request, cookie_parser
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from paretune.container.gate import error_body, presented
@@ -21,6 +22,10 @@ from paretune.store.jobs import StoredKey
 BODY_BYTES = 16 * 2**20
 OPEN = frozenset({"/", "/health", "/api/health"})
 """Paths that answer without a key, so that anyone can see that something runs here."""
+CONSOLE, COOKIE = "/console", "paretune_key"
+"""Pages are under this path, and a browser may bring its key for them in a cookie of this name."""
+SIGNING = frozenset({f"{CONSOLE}/sign-in", f"{CONSOLE}/sign-out"})
+FILES = f"{CONSOLE}/static/"
 READS = frozenset({"GET", "HEAD"})
 ADMINS = ("/api/v1/env-keys",)
 
@@ -60,12 +65,22 @@ class NoKeys:
         return None
 
 
+Away = Callable[[Refusal, Request], Response | None]
+"""How somebody is told that he is not let in; None: as a program is."""
+
+
 class Door:
     """An ASGI application around another one. `hosts` are names under which this server is asked, beside
     those of this machine."""
 
-    def __init__(self, app: ASGIApp, keys: Keys, hosts: Collection[str] = ()) -> None:
-        self._app, self._keys = app, keys
+    def __init__(
+        self,
+        app: ASGIApp,
+        keys: Keys,
+        hosts: Collection[str] = (),
+        away: Away = lambda refusal, request: None,
+    ) -> None:
+        self._app, self._keys, self._away = app, keys, away
         self._hosts = frozenset(host.lower() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,7 +90,8 @@ class Door:
         try:
             await self._let_in(scope)
         except Refusal as refusal:
-            await refusal.response()(scope, receive, send)
+            answer = self._away(refusal, Request(scope)) or refusal.response()
+            await answer(scope, receive, send)
             return
         await _Limited(self._app, BODY_BYTES)(scope, receive, send)
 
@@ -100,16 +116,41 @@ class Door:
                 raise Refusal(401, "unauthorised", "without keys this server answers its own machine only")
             return
         given = [key.decode("latin-1") for key in presented(scope["headers"])]
-        if not given and scope["path"] in OPEN:
+        cookie = "" if given else _cookie(scope)
+        if _open(scope["path"]) and not given:
+            scope["state"] = {**scope.get("state", {}), "cookie": bool(cookie)}
             return
+        found = await self._checked([*given, cookie] if cookie else given, scope)
+        scope["state"] = {
+            **scope.get("state", {}),
+            "owner": found.id,
+            "key_scope": found.scope,
+            "cookie": bool(cookie),
+        }
+
+    async def _checked(self, given: Collection[str], scope: Scope) -> StoredKey:
+        """The key that lets in. Raises Refusal if none does."""
         wanted = _wanted(scope["method"], scope["path"])
         found = [key for token in given if (key := await asyncio.to_thread(self._keys.check, token))]
         if not found:
             message = "the key is wrong" if given else "a key is needed: X-API-Key or Authorization: Bearer"
             raise Refusal(401, "unauthorised", message)
-        if not any(allows(key, wanted) for key in found):
+        enough = next((key for key in found if allows(key, wanted)), None)
+        if enough is None:
             raise Refusal(403, "forbidden", f"this key has scope {found[0].scope}, {wanted} is needed")
-        scope["state"] = {**scope.get("state", {}), "owner": found[0].id}
+        return enough
+
+
+def _open(path: str) -> bool:
+    return path in OPEN or path in SIGNING or path.startswith(FILES)
+
+
+def _cookie(scope: Scope) -> str:
+    """The key that a browser brings. For pages only: no other site's page asks the API in its name."""
+    if scope["path"] != CONSOLE and not scope["path"].startswith(f"{CONSOLE}/"):
+        return ""
+    found = (cookie_parser(value.decode("latin-1")) for name, value in scope["headers"] if name == b"cookie")
+    return next((cookies[COOKIE] for cookies in found if cookies.get(COOKIE)), "")
 
 
 def _wanted(method: str, path: str) -> KeyScope:

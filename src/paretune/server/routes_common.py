@@ -10,7 +10,8 @@ from dataclasses import replace
 from importlib import metadata
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import RedirectResponse, Response
 
 from paretune.core.errors import Misconfigured, NotAvailable
 from paretune.server.asking import flag, section, text
@@ -25,7 +26,14 @@ UPLOADABLE = "ENVIRONMENT_API_KEY"
 SYSTEMS = "/api/v1/policy-optimization/systems"
 
 
-@router.get("/")
+@router.get("/", response_model=None)
+async def root(request: Request, served: Served) -> dict[str, Any] | Response:
+    """A browser is led to the console; everybody else hears what `/health` says."""
+    if "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse("/console/", 303)
+    return await health(served)
+
+
 @router.get("/health")
 @router.get("/api/health")
 async def health(served: Served) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from paretune.config import PromptLearningConfig
 from paretune.config.environment import reference
 from paretune.core.errors import Misconfigured, ParetuneError
+from paretune.engine.caps import Caps, extend
 from paretune.engine.handed_on import env_name
 from paretune.engine.prepare import public_document
 from paretune.engine.run import LOOKED_AT
@@ -30,6 +31,7 @@ MOST_WAITING = 1_000
 VIEWS = 4
 READERS = 2
 RUNNING: tuple[JobState, ...] = ("running",)
+RESTING: tuple[JobState, ...] = ("queued", "paused", "failed")
 T = TypeVar("T")
 
 
@@ -191,6 +193,25 @@ class Service:
                 raise Conflict(f"{job_id} is {job.state}: there is nothing to resume")
         self.workers.wake()
         return await self.job(job_id)
+
+    async def extend(self, job_id: str, caps: Caps) -> StoredJob:
+        """A job that rests goes on under other caps once it is resumed. Raises Conflict while it is at work,
+        or if it is over; Misconfigured on a cap below what is spent."""
+        async with self.workers.settled:
+            job = await self.job(job_id)
+            if job.state == "running":
+                raise Conflict(f"{job_id} is running: pause it, and raise its caps while it rests")
+            if job.state not in RESTING:
+                raise Conflict(f"{job_id} is {job.state}: a new job with larger caps finds its results")
+            await self.aside(self._extend, job, caps)
+        return job
+
+    def _extend(self, job: StoredJob, caps: Caps) -> None:
+        try:
+            run = self.workspace.store.run(job.run_id)
+        except UnknownRun:
+            raise Conflict(f"{job.id} has not begun: its caps are those of its document") from None
+        extend(run, self.workspace.store, caps)
 
     # -- checkpoints ------------------------------------------------------------------------------
 

@@ -116,10 +116,14 @@ Write = Fact | Draw | StoredDecision | AttemptBegun | AttemptEnded | StatusSet
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Both ends of one attempt; `ended` is None while in flight or after a kill."""
+    """Both ends of one attempt; `ended` is None while in flight or after a kill.
+
+    `place` counts up in the order in which the run's attempts began, with gaps; it is this store's own.
+    """
 
     begun: AttemptBegun
     ended: AttemptEnded | None = field(default=None)
+    place: int = field(default=0, compare=False)
 
 
 class Store(Protocol):
@@ -154,12 +158,25 @@ class Store(Protocol):
         """Keys of the facts that the run uses, sorted: drawn, or of an attempt of its own that is done."""
         ...
 
+    def draws(self, run_id: str, known: int = -1) -> list[str]:
+        """Of `drawn` those that were drawn, attempts aside; none if there are exactly `known` of them."""
+        ...
+
+    def own(self, run_id: str) -> list[str]:
+        """Keys of the facts that no other run may use, sorted: its failures above all."""
+        ...
+
     def decisions(self, run_id: str, since: int = 0) -> list[StoredDecision]:
         """The log in order, from `seq` `since` on."""
         ...
 
-    def attempts(self, run_id: str) -> list[Attempt]:
-        """All attempts of the run, in the order in which they began."""
+    def attempts(self, run_id: str, since: int = 0, again: Sequence[int] = ()) -> list[Attempt]:
+        """Attempts of the run, in the order in which they began: those behind place `since`, and those at the
+        places `again`."""
+        ...
+
+    def attempts_of(self, run_id: str, key: str) -> list[Attempt]:
+        """The run's attempts for this key, in the order in which they began."""
         ...
 
     def forget_failures(self, run_id: str, keys: Sequence[str]) -> None:

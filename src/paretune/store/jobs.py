@@ -136,6 +136,10 @@ class Jobs(Protocol):
         """Raises UnknownJob."""
         ...
 
+    def of_run(self, run_id: str) -> StoredJob | None:
+        """The job whose run has this id, if there is one."""
+        ...
+
     def page(self, filter: JobFilter, limit: int, cursor: str = "") -> tuple[list[StoredJob], str]:
         """Up to `limit` jobs, newest first, and the cursor of the next page, empty if there is none.
 

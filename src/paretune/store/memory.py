@@ -31,6 +31,7 @@ class _Run:
     decisions: list[Row] = field(default_factory=list)
     seqs: dict[str, int] = field(default_factory=dict)
     attempts: dict[str, Row] = field(default_factory=dict)
+    places: list[str] = field(default_factory=list)
 
     def sharing(self, rows: Iterable[Row]) -> list[Row]:
         """Decisions of the log that share a seq or a key with one of `rows`."""
@@ -74,6 +75,7 @@ class MemoryStore:
             run.seqs.update((key, seq) for seq, key, *_ in new)
             run.decisions.extend(new)
             run.attempts.update((row[0], (*row, None)) for row in group.begun)
+            run.places.extend(row[0] for row in group.begun)
             for id, *end in group.ended:
                 if run.attempts[id][BEGUN_FIELDS] is None:
                     run.attempts[id] = (*run.attempts[id][:BEGUN_FIELDS], *end)
@@ -93,13 +95,29 @@ class MemoryStore:
             done = {row[1] for row in run.attempts.values() if row[BEGUN_FIELDS] == "done"}
             return sorted(run.draws | done)
 
+    def draws(self, run_id: str, known: int = -1) -> list[str]:
+        with self._lock:
+            draws = self._of(run_id).draws
+            return [] if len(draws) == known else sorted(draws)
+
+    def own(self, run_id: str) -> list[str]:
+        with self._lock:
+            self._of(run_id)
+            return sorted(key for scope, key in self._facts if scope == run_id)
+
     def decisions(self, run_id: str, since: int = 0) -> list[StoredDecision]:
         with self._lock:
             return [decision_from_row(row) for row in self._of(run_id).decisions[max(since, 0) :]]
 
-    def attempts(self, run_id: str) -> list[Attempt]:
+    def attempts(self, run_id: str, since: int = 0, again: Sequence[int] = ()) -> list[Attempt]:
         with self._lock:
-            return [attempt_from_row(row) for row in self._of(run_id).attempts.values()]
+            run = self._of(run_id)
+            last = len(run.places)
+            places = [*sorted({place for place in again if 0 < place <= since}), *range(since + 1, last + 1)]
+            return [attempt_from_row((place, *run.attempts[run.places[place - 1]])) for place in places]
+
+    def attempts_of(self, run_id: str, key: str) -> list[Attempt]:
+        return [attempt for attempt in self.attempts(run_id) if attempt.begun.key == key]
 
     def forget_failures(self, run_id: str, keys: Sequence[str]) -> None:
         with self._lock:

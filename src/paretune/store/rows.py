@@ -76,9 +76,9 @@ def decision_from_row(row: Row) -> StoredDecision:
 
 
 def attempt_from_row(row: Row) -> Attempt:
-    """From the row of its beginning and, behind it, the row of its end without the id; or Nones there."""
-    begun, ended = AttemptBegun(*row[:BEGUN_FIELDS]), row[BEGUN_FIELDS:]
-    return Attempt(begun) if ended[0] is None else Attempt(begun, AttemptEnded(begun.id, *ended))
+    """From its place, the row of its beginning and the row of its end without the id; or Nones there."""
+    place, begun, ended = row[0], AttemptBegun._make(row[1 : BEGUN_FIELDS + 1]), row[BEGUN_FIELDS + 1 :]
+    return Attempt(begun, None if ended[0] is None else AttemptEnded(begun.id, *ended), place)
 
 
 def run_row(run: Run) -> Row:

@@ -61,14 +61,16 @@ END_ATTEMPT = (
 SET_STATUS = (
     "UPDATE runs SET status = ?, status_detail = ?, wish = CASE WHEN ? THEN '' ELSE wish END WHERE id = ?"
 )
-DRAWN = (
-    "SELECT key FROM draws WHERE run_id = ? "
-    "UNION SELECT key FROM attempts WHERE run_id = ? AND outcome = 'done'"
-)
+DRAWS = "FROM draws WHERE run_id = ?"
+DRAWN = f"SELECT key {DRAWS} UNION SELECT key FROM attempts WHERE run_id = ? AND outcome = 'done'"
 RUNS = f"SELECT {', '.join(RUN)} FROM runs"
 FACTS = f"SELECT {', '.join(FACT)} FROM facts"
 DECISIONS = f"SELECT {', '.join(DECISION)} FROM decisions WHERE run_id = ?"
-ATTEMPTS = f"SELECT {', '.join(BEGUN + ENDED)} FROM attempts WHERE run_id = ?"
+ATTEMPTS = f"SELECT place, {', '.join(BEGUN + ENDED)} FROM attempts"
+# By place, whoever else began some since; SQLite would go through all of the run's.
+NEWEST_ATTEMPTS = f"{ATTEMPTS} WHERE place > ? AND run_id || '' = ? ORDER BY place"
+FEW_PLACES = 20_000
+"""Above, going through all attempts of one run is quicker than through the newest of all runs."""
 
 
 class SqlStore(Tables):
@@ -114,16 +116,35 @@ class SqlStore(Tables):
             _require(session, run_id)
             return sorted(key for (key,) in session.rows(DRAWN, run_id, run_id))
 
+    def draws(self, run_id: str, known: int = -1) -> list[str]:
+        with self._read() as session:
+            _require(session, run_id)
+            if known >= 0 and session.rows(f"SELECT count(*) {DRAWS}", run_id) == [(known,)]:
+                return []
+            return sorted(key for (key,) in session.rows(f"SELECT key {DRAWS}", run_id))
+
+    def own(self, run_id: str) -> list[str]:
+        with self._read() as session:
+            _require(session, run_id)
+            return sorted(key for (key,) in session.rows("SELECT key FROM facts WHERE scope = ?", run_id))
+
     def decisions(self, run_id: str, since: int = 0) -> list[StoredDecision]:
         with self._read() as session:
             _require(session, run_id)
             log = session.rows(f"{DECISIONS} AND seq >= ? ORDER BY seq", run_id, since)
             return [decision_from_row(row) for row in log]
 
-    def attempts(self, run_id: str) -> list[Attempt]:
+    def attempts(self, run_id: str, since: int = 0, again: Sequence[int] = ()) -> list[Attempt]:
         with self._read() as session:
             _require(session, run_id)
-            return [attempt_from_row(row) for row in session.rows(f"{ATTEMPTS} ORDER BY place", run_id)]
+            rows = [*_attempts_at(session, run_id, again, since), *_attempts_behind(session, run_id, since)]
+            return [attempt_from_row(row) for row in rows]
+
+    def attempts_of(self, run_id: str, key: str) -> list[Attempt]:
+        with self._read() as session:
+            _require(session, run_id)
+            found = session.rows(f"{ATTEMPTS} WHERE run_id = ? AND key = ? ORDER BY place", run_id, key)
+            return [attempt_from_row(row) for row in found]
 
     def forget_failures(self, run_id: str, keys: Sequence[str]) -> None:
         failures = "facts WHERE scope = ? AND kind = 'failure'"
@@ -163,6 +184,20 @@ def _facts(session: Session, keys: Sequence[str], scope: str) -> Iterator[Row]:
     for some in chunks(keys):
         statement = f"{FACTS} WHERE scope IN ('', ?) AND key IN ({marks(some)})"
         yield from session.rows(statement, scope, *some)
+
+
+def _attempts_at(session: Session, run_id: str, places: Sequence[int], until: int) -> Iterator[Row]:
+    for some in chunks(sorted({place for place in places if place <= until})):
+        yield from session.rows(
+            f"{ATTEMPTS} WHERE place IN ({marks(some)}) AND run_id = ? ORDER BY place", *some, run_id
+        )
+
+
+def _attempts_behind(session: Session, run_id: str, since: int) -> list[Row]:
+    ((newest,),) = session.rows("SELECT max(place) FROM attempts")
+    if (newest or 0) - since <= FEW_PLACES:
+        return session.rows(NEWEST_ATTEMPTS, since, run_id)
+    return session.rows(f"{ATTEMPTS} WHERE run_id = ? AND place > ? ORDER BY place", run_id, since)
 
 
 def _add_facts(session: Session, group: Group) -> frozenset[str]:

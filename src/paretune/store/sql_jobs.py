@@ -78,6 +78,11 @@ class SqlJobs(Tables):
         with self._read() as session:
             return _job(session, job_id)
 
+    def of_run(self, run_id: str) -> StoredJob | None:
+        with self._read() as session:
+            rows = session.rows(f"{THE_JOB} WHERE run_id = ?", storable(run_id))
+        return _job_from_row(rows[0]) if rows else None
+
     def page(self, filter: JobFilter, limit: int, cursor: str = "") -> tuple[list[StoredJob], str]:
         limit = min(max(limit, 1), LARGEST - 1)
         conditions, values = _conditions(filter)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from paretune.core.frontier import coverage_by_candidate
-from paretune.views.run_view import RunView
+import numpy as np
 
+from paretune.views.run_view import RunView
+from paretune.views.scores import scores
+
+SQUARES = ("new", "win", "miss", "failed", "not_run")
 Square = Literal["new", "win", "miss", "failed", "not_run"]
 
 
@@ -30,23 +33,18 @@ def coverage(view: RunView, perfect: float | None = None) -> list[Strip]:
     by anybody up to here.
     """
     level = view.run.job["settings"]["perfect"] if perfect is None else perfect
-    examples = view.splits["pareto"]
+    measured = scores(view, "pareto")
     admitted = [row for row in view.rows.values() if row.mean is not None]
-    rewards = {row.id: view.rewards(row.id, "pareto") for row in admitted}
-    wins = {row.id: [e for e in examples if rewards[row.id].get(e, level - 1) >= level] for row in admitted}
-    counts = coverage_by_candidate([row.id for row in admitted], wins)
-    failed = {(failure.key.candidate, failure.example) for failure in view.failures}
-    strips, seen = [], set[str]()
-    for row in admitted:
-        won = set(wins[row.id])
-        squares: list[Square] = []
-        for example in examples:
-            if example in won:
-                squares.append("win" if example in seen else "new")
-            elif example in rewards[row.id]:
-                squares.append("miss")
-            else:
-                squares.append("failed" if (row.id, example) in failed else "not_run")
-        seen |= won
-        strips.append(Strip(row.id, row.index, tuple(squares), *counts[row.id]))
-    return strips
+    rewards = measured.of([row.id for row in admitted])
+    won = rewards >= level
+    seen = np.logical_or.accumulate(won, axis=0)
+    new = won.copy()
+    new[1:] &= ~seen[:-1]
+    failed = measured.failed[[measured.row_at[row.id] for row in admitted]]
+    kinds = [new, won, ~np.isnan(rewards), failed]
+    squares = np.array(SQUARES, object)[np.select(kinds, range(len(kinds)), len(kinds))]
+    counts = zip(new.sum(axis=1), won.sum(axis=1), seen.sum(axis=1), strict=True)
+    return [
+        Strip(row.id, row.index, tuple(line), *map(int, count))
+        for row, line, count in zip(admitted, squares.tolist(), counts, strict=True)
+    ]

@@ -81,7 +81,7 @@ def noise(view: RunView) -> NoiseFloor | None:
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """An example whose reward changed from seed to best, with both rollouts."""
+    """An example whose reward changed from one candidate to another, with both rollouts."""
 
     example: str
     split: str
@@ -90,14 +90,21 @@ class Flip:
 
 
 def flips(view: RunView, split: str) -> list[Flip]:
-    """Gained examples first, then lost ones."""
+    """From seed to best: gained examples first, then lost ones."""
     best = view.best
-    if best is None:
-        return []
-    changed = []
+    return [] if best is None else flips_between(view, view.seed, best, split)
+
+
+def flips_between(view: RunView, before: Row, after: Row, split: str) -> list[Flip]:
+    """Gained examples first, then lost ones; the largest change of each first."""
+    changed, rollouts = [], view.rollouts
     for example in view.splits[split]:
-        before = view.rollouts.get((view.seed.id, example, 0))
-        after = view.rollouts.get((best.id, example, 0))
-        if before and after and before.reward != after.reward:
-            changed.append(Flip(example, split, before, after))
-    return sorted(changed, key=lambda flip: flip.before.reward - flip.after.reward)
+        cells = (before.id, example, 0), (after.id, example, 0)
+        one, other = map(rollouts.reward, cells)
+        if one is not None and other is not None and one != other:
+            changed.append(Flip(example, split, rollouts[cells[0]], rollouts[cells[1]]))
+    gained = [flip for flip in changed if flip.after.reward > flip.before.reward]
+    lost = [flip for flip in changed if flip.after.reward < flip.before.reward]
+    gained.sort(key=lambda flip: flip.before.reward - flip.after.reward)
+    lost.sort(key=lambda flip: flip.after.reward - flip.before.reward)
+    return [*gained, *lost]

@@ -2,28 +2,227 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from paretune.console.view import Asked, View
-from paretune.views.coverage import coverage
+from paretune.console.changes import changes
+from paretune.console.plot import Dot, Plot, Series, plot
+from paretune.console.view import Asked, NoSuchView, View
+from paretune.console.views import feed, score
+from paretune.views.curve import Curve, curve
+from paretune.views.glance import Entry, closing_splits, entries, gain, ranked
 from paretune.views.lift import lift_on
+from paretune.views.phases import phases
+from paretune.views.run_view import Row, RunView
+
+LISTED = 40
+"""Candidates of the list and of the strips, at most; the newest."""
+RANKED = 9
+KEPT = 8
 
 
 def show(asked: Asked) -> Mapping[str, Any]:
-    run = asked.run
-    best = run.best
-    strips = coverage(run)
+    run, best = asked.run, asked.run.best
+    found, course = _measured(run)
+    covered = found[-1].strip.covered if found else 0
+    closing = closing_splits(found)
+    heldout = best and (lift_on(run, best, "best", "test") or lift_on(run, best, "best", "select"))
     return {
         "best": best,
-        "covered": strips[-1].covered if strips else 0,
+        "entries": found,
+        "listed": found[-LISTED:],
+        "strips_shown": [entry.strip for entry in found[-LISTED:]],
+        "ranked": [(entry, gain(run, entry.row)) for entry in _ranked(run, found)],
+        "closing": closing,
+        "covered": covered,
         "examples": len(run.splits["pareto"]),
         "train": lift_on(run, best, "best", "pareto") if best else None,
-        "heldout": (lift_on(run, best, "best", "test") or lift_on(run, best, "best", "select"))
-        if best
-        else None,
+        "heldout": heldout,
         "rollouts": len(run.ledger.drawn),
+        "card": _card(asked, found, best),
+        "chart": chart(asked, found, closing),
+        "changes": changes(run.seed.components, best.components) if best else {},
+        "phases": phases(run, covered),
+        "facts": facts(run),
+        "tags": _tags(run),
+        **score.show(asked, found, course),
+        **feed.newest(asked),
     }
+
+
+_kept: dict[str, tuple[object, tuple[list[Entry], Curve]]] = {}
+"""Run -> what was found in it when it was so far, of the last few runs."""
+
+
+def _measured(run: RunView) -> tuple[list[Entry], Curve]:
+    """The pool and its course. Only a run that went on is gone through again."""
+    far = run.run.status, len(run.decisions), len(run.rollouts), len(run.failures), len(run.spent)
+    kept = _kept.get(run.run.id)
+    if kept is None or kept[0] != far:
+        kept = far, (entries(run), curve(run))
+        _kept.pop(run.run.id, None)
+        _kept[run.run.id] = kept
+        for old in list(_kept)[:-KEPT]:
+            _kept.pop(old, None)
+    return kept[1]
+
+
+def _ranked(run: RunView, found: list[Entry]) -> list[Entry]:
+    """The first ones, and the seed wherever it stands."""
+    order = ranked(run, found)
+    return [e for place, e in enumerate(order) if place < RANKED or e.row.id == run.seed.id]
+
+
+def _card(asked: Asked, found: list[Entry], best: Row | None) -> Entry | None:
+    """The candidate that is selected; the best if none is. Raises NoSuchView."""
+    wanted = asked.query.get("candidate") or (best.id if best else "")
+    for entry in found:
+        if entry.row.id == wanted:
+            return entry
+    if asked.query.get("candidate"):
+        raise NoSuchView(f"no candidate {wanted[:60]!r} in the pool of this run")
+    return None
+
+
+def chart(asked: Asked, found: list[Entry], closing: Sequence[str]) -> Plot | None:
+    """Candidates in the order of admission against coverage and score. None before the first."""
+    if not found:
+        return None
+    examples = max(1, len(asked.run.splits["pareto"]))
+    words = [_words(place, entry, examples) for place, entry in enumerate(found, 1)]
+    ids = [entry.row.id for entry in found]
+
+    def dots(values: Sequence[float | None]) -> list[Dot]:
+        told = zip(values, words, ids, strict=True)
+        return [Dot(at, value, *more) for at, (value, *more) in enumerate(told, 1) if value is not None]
+
+    def line(values: Sequence[float | None]) -> list[tuple[float, float]]:
+        return [(at, value) for at, value in enumerate(values, 1) if value is not None]
+
+    covered = [entry.strip.covered / examples for entry in found]
+    train = [entry.train for entry in found]
+    series = [
+        Series("coverage", "coverage", "step", line(covered), dots(covered)),
+        Series("train", "train", "step", line(_best_so_far(train)), dots(train)),
+    ]
+    for split in closing:
+        values = [entry.closing.get(split) for entry in found]
+        name, tone = ("held-out", "heldout") if split == "test" else ("selection", "selection")
+        whole = all(
+            value is not None for value in values
+        )  # else a line would go through what nobody measured
+        series.append(Series(name, tone, "line" if whole else "dots", line(values), dots(values)))
+    return plot(
+        series,
+        x_title="candidate, in the order of admission",
+        link=lambda who: asked.to("candidate", candidate=who),
+        x_range=(0.5, len(found) + 0.5),
+        whole=True,
+        words=lambda value: f"{value:02.0f}",
+    )
+
+
+def _words(place: int, entry: Entry, examples: int) -> str:
+    """`03 c_1234, frontier 12/16, train 0.625`."""
+    parts = [f"{place:02} {entry.row.id}", f"frontier {entry.strip.covered}/{examples}"]
+    if entry.train is not None:
+        parts.append(f"train {entry.train:.3f}")
+    named = {"test": "held-out", "select": "selection"}
+    parts += [f"{named[split]} {mean:.3f}" for split, mean in entry.closing.items()]
+    return ", ".join(parts)
+
+
+def _best_so_far(values: Sequence[float | None]) -> list[float | None]:
+    best: float | None = None
+    told = []
+    for value in values:
+        best = value if best is None or (value is not None and value > best) else best
+        told.append(best)
+    return told
+
+
+# -- what this run is ----------------------------------------------------------------------------------
+
+
+def facts(run: RunView) -> dict[str, Any]:
+    """What the model line and the diagram say of this run."""
+    job = run.run.job
+    section = job.get("document", {}).get("prompt_learning", {})
+    section = section if isinstance(section, Mapping) else {}
+    policy = section.get("policy") or {}
+    kind, *rest = str(job.get("proposer") or "").split(" ")
+    model = next((word for word in rest[1:] if "=" not in word), "")
+    host, _, rest_of = model.partition("/")
+    spent = run.ledger.role("rollout")
+    return {
+        "policy": policy.get("model") or "the task's own",
+        "task": job["identity"]["task"],
+        "proposer": (rest_of if rest_of and ("." in host or ":" in host) else model)
+        or kind.split("/")[0]
+        or "none",
+        "proposer_kind": kind.split("/")[0] or "none",
+        "train": len(run.splits["pareto"]),
+        "reflect": len(run.splits["reflect"]),
+        "heldout": len(run.splits["test"]) or len(run.splits["select"]),
+        "at_once": ((section.get("gepa") or {}).get("rollout") or {}).get("max_concurrent"),
+        "lanes": job["settings"]["pipeline"]["lanes"],
+        "reused": spent.reused,
+        "failed": len(run.failures),
+        "scored": len(run.rollouts),
+        "tokens": run.ledger.tokens,
+        "proposals": run.ledger.role("proposal").calls,
+        "merges": sum(row.origin in ("merge", "join") for row in run.rows.values()),
+        "decisions": len(run.decisions),
+    }
+
+
+def _tags(run: RunView) -> list[tuple[str, str, str]]:
+    """Label, value and small print of the header."""
+    told, names = facts(run), list(run.seed.components)
+    at_once = f"{told['at_once']} rollouts at once" if told["at_once"] else "candidate x seed jobs"
+    lanes = (
+        f", {told['lanes']} lane{'s' if told['lanes'] > 1 else ''}"
+        if told["lanes"]
+        else ", one step at a time"
+    )
+    shape = f"{len(names)} component{'s' if len(names) > 1 else ''}"
+    gives = _signal(run)
+    return [
+        (
+            "parallelism",
+            at_once + lanes,
+            f"cache-aware rollout workers: {told['reused']:,} of {len(run.ledger.drawn):,} known before",
+        ),
+        (
+            "proposer",
+            told["proposer"],
+            f"{told['proposer_kind']}: edits {', '.join(names[:4])} from traces and direct parents",
+        ),
+        ("task shape", shape, f"{told['task']}: {told['train']} train, {told['heldout']} held-out examples"),
+        (
+            "signal",
+            "verifier-aware" if len(gives) > 1 else "reward only",
+            " + ".join(gives) + " in one packet"
+            if len(gives) > 1
+            else "the task sends no feedback and no trace",
+        ),
+    ]
+
+
+def _signal(run: RunView) -> list[str]:
+    """What rollouts of this task bring back, by those of the seed."""
+    seed, answers = run.seed.id, []
+    for example in run.splits["pareto"][:50]:
+        rollout = run.rollouts.get((seed, example, 0))
+        if rollout:
+            answers.append(rollout.answer)
+    names = list(dict.fromkeys(name for answer in answers for name in answer.objectives))
+    found = ["reward"]
+    found += ["model output"] if any(a.output for a in answers) else []
+    found += ["verifier result"] if any(a.feedback or a.expected for a in answers) else []
+    found += [f"objectives ({', '.join(names[:3])})"] if names else []
+    found += ["trace"] if any(a.trace for a in answers) else []
+    return found
 
 
 VIEW = View("overview", "Overview", "", show, key="o")
