@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import uvicorn
@@ -16,8 +17,8 @@ from paretune.core.errors import Misconfigured
 from paretune.engine.workspace import Workspace
 from paretune.server.door import Door, NoKeys
 
-SHUTDOWN_SECONDS = 1
-"""Pages that follow a run would keep the console from ending."""
+SHUTDOWN_SECONDS = 3
+"""So long are pages that were begun waited for."""
 
 
 def console(place: str | None, port: int) -> None:
@@ -26,15 +27,28 @@ def console(place: str | None, port: int) -> None:
     with Workspace.open(address) as workspace:
         first = f"runs/{workspace.store.run(run_id).id}/" if run_id else ""
         note(f"the console is at http://{DEFAULT_HOST}:{port}/{first}")
-        app = Door(console_app(StoreSource(workspace)), NoKeys())
-        uvicorn.run(
-            app,
+        source = StoreSource(workspace)
+        config = uvicorn.Config(
+            Door(console_app(source), NoKeys()),
             host=DEFAULT_HOST,
             port=port,
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
+        _Server(config, source).run()
+
+
+class _Server(uvicorn.Server):
+    """Pages that follow a run would never end by themselves; at the end they are ended first."""
+
+    def __init__(self, config: uvicorn.Config, source: StoreSource) -> None:
+        super().__init__(config)
+        self._source = source
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._source.closing = True
+        await super().shutdown(sockets)
 
 
 def report(run_id: str, output: Path, store: str | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import mimetypes
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -27,8 +28,9 @@ from paretune.console.views.export import exported
 from paretune.core.errors import Misconfigured, ParetuneError
 from paretune.store import UnknownRun
 
-STATIC = resources.files("paretune.console") / "static"
 PLOTLY = resources.files("plotly") / "package_data" / "plotly.min.js"
+FILES = {file.name: file for file in (resources.files("paretune.console") / "static").iterdir()}
+FILES[PLOTLY.name] = PLOTLY
 LOOKS_SECONDS = 0.25
 """A live run's record is looked at so often."""
 HEADERS = {
@@ -41,7 +43,9 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-READERS = 2
+LIVE_SECONDS = 300.0
+"""A stream ends then, and its reader comes in again by the door: its key may have been revoked."""
+READERS = 4
 T = TypeVar("T")
 PART = "x-part"
 """A request with this header gets the view without its frame."""
@@ -80,6 +84,7 @@ class _Console:
     def __init__(self, source: Source, base: str) -> None:
         self._source, self._base = source, base
         self._lines = RunLines(source)
+        self._looks: dict[str, asyncio.Future[tuple[int, int, str]]] = {}
         self._threads = ThreadPoolExecutor(READERS, "console")
 
     async def _aside(self, function: Callable[..., T], *arguments: Any) -> T:
@@ -143,7 +148,8 @@ class _Console:
 
     async def _changes(self, run_id: str) -> AsyncIterator[str]:
         last: tuple[object, ...] = ()
-        while not self._source.closing:
+        end = time.monotonic() + LIVE_SECONDS
+        while not self._source.closing and time.monotonic() < end:
             now = await self._standing(run_id)
             if now != last:
                 last = now
@@ -154,7 +160,14 @@ class _Console:
             await asyncio.sleep(LOOKS_SECONDS)
 
     async def _standing(self, run_id: str) -> tuple[int, int, str]:
-        """Decisions, rollouts, state."""
+        """Decisions, rollouts, state: one look for all who ask meanwhile."""
+        look = self._looks.get(run_id)
+        if look is None:
+            look = self._looks[run_id] = asyncio.ensure_future(self._look(run_id))
+            look.add_done_callback(lambda _: self._looks.pop(run_id, None))
+        return await asyncio.shield(look)
+
+    async def _look(self, run_id: str) -> tuple[int, int, str]:
         try:
             view = await self._aside(self._source.view, run_id)
         except NotYet as waiting:
@@ -164,12 +177,11 @@ class _Console:
 
     async def static(self, request: Request) -> Response:
         name = request.path_params["file"]
-        file = PLOTLY if name == PLOTLY.name else STATIC / name
-        if "/" in name or name.startswith(".") or not file.is_file():
+        if name not in FILES:
             raise NoSuchView(f"no file {name[:100]!r}")
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         headers = {**HEADERS, "Cache-Control": "no-cache"}
-        return Response(await self._aside(file.read_bytes), media_type=kind, headers=headers)
+        return Response(await asyncio.to_thread(FILES[name].read_bytes), media_type=kind, headers=headers)
 
 
 def html(text: str, status: int = 200, **headers: str) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from dataclasses import dataclass, field, replace
 from threading import Lock
 
@@ -11,7 +12,9 @@ from paretune.views.follow import Following
 from paretune.views.run_view import RunView
 
 KEPT = 8
-"""So many runs are followed; one that was not asked for the longest time is read anew."""
+"""So many runs are followed; of more, those that nobody asked for lately are read anew."""
+LATELY_SECONDS = 5.0
+MOST = 64
 
 
 @dataclass(slots=True)
@@ -19,6 +22,7 @@ class _Kept:
     following: Following
     reading: Lock = field(default_factory=Lock)
     view: RunView | None = None
+    asked: float = 0.0
 
 
 @dataclass(slots=True)
@@ -47,8 +51,12 @@ class Views:
         with self._lock:
             kept = self._kept.pop(run.id, None) or _Kept(Following(self.store, run.id))
             self._kept[run.id] = kept
+            kept.asked = time.monotonic()
             while len(self._kept) > KEPT:
-                del self._kept[next(iter(self._kept))]
+                oldest = next(iter(self._kept))
+                if kept.asked - self._kept[oldest].asked < LATELY_SECONDS and len(self._kept) <= MOST:
+                    break
+                del self._kept[oldest]
             return kept
 
 

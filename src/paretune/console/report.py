@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-from paretune.console.app import PLOTLY, STATIC
+from paretune.console.app import FILES, PLOTLY
 from paretune.console.bundle import bundle
 from paretune.console.pages import ENVIRONMENT, LISTED, address, fragment
 from paretune.console.view import Asked, NoSuchView, View
@@ -48,9 +48,9 @@ def report(run: RunView, state: str, store: Store, most_bytes: int = MOST_BYTES)
     """The report of this run, of at most `most_bytes`."""
     plotly, script = (
         PLOTLY.read_text("utf-8"),
-        bundle("report", lambda name: (STATIC / name).read_text("utf-8")),
+        bundle("report", lambda name: FILES[name].read_text("utf-8")),
     )
-    style = (STATIC / "console.css").read_text("utf-8")
+    style = FILES["console.css"].read_text("utf-8")
     fixed = sum(len(text.encode()) for text in (plotly, script, style)) + MARGIN_BYTES
     pages = _Pages(run, state, store, most_bytes - fixed)
     for view in sorted(VIEWS, key=lambda view: not view.key):

@@ -9,6 +9,7 @@ from threading import Condition, Thread
 from typing import Any
 from urllib.parse import urlencode
 
+from paretune.console.paging import whole
 from paretune.console.source import Source
 from paretune.core.errors import ParetuneError
 from paretune.core.statistics import Comparison, Interval, bootstrap_mean
@@ -227,7 +228,7 @@ def listing(lines: Sequence[Line], query: Mapping[str, str]) -> Listing:
     known.sort(key=lambda line: _value(line, sort), reverse=down)
     ordered = known + [line for line in found if _value(line, sort) is None]
     pages = max(1, -(-len(ordered) // AT_ONCE))
-    page = min(max(1, int(query.get("page", "1")) if query.get("page", "1").isdigit() else 1), pages)
+    page = min(max(1, whole(query.get("page", ""), 1)), pages)
     return Listing(
         ordered[(page - 1) * AT_ONCE : page * AT_ONCE],
         len(ordered),

@@ -58,6 +58,7 @@ class Caps:
             )
 
 
+MOST_TOKENS = 2**53
 NO_CAPS = Caps()
 
 
@@ -76,8 +77,10 @@ def _number(texts: Mapping[str, str], name: str) -> float | None:
 
 def _whole(texts: Mapping[str, str], name: str) -> int | None:
     number = _number(texts, name)
-    if number is not None and (number != int(number) or number < 1):
-        raise Misconfigured(name, f"{texts[name][:40]!r} is no cap: a whole number of tokens, 1 or more")
+    if number is not None and (not 1 <= number <= MOST_TOKENS or number != int(number)):
+        raise Misconfigured(
+            name, f"{texts[name][:40]!r} is no cap: a whole number of tokens, from 1 to {MOST_TOKENS}"
+        )
     return None if number is None else int(number)
 
 

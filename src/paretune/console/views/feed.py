@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from paretune.console.paging import whole
 from paretune.console.view import Asked, View
 from paretune.core import events
 from paretune.core.events import Decision
@@ -30,10 +31,10 @@ class Told:
 
 def show(asked: Asked) -> Mapping[str, Any]:
     """Decisions from `since` on; without it the newest."""
-    since = asked.query.get("since", "")
-    if not since.isdigit():
+    start = whole(asked.query.get("since", ""), -1)
+    if start < 0:
         return newest(asked)
-    start, end = int(since), min(int(since) + AT_ONCE, len(asked.run.decisions))
+    end = min(start + AT_ONCE, len(asked.run.decisions))
     told = [found for seq in range(end - 1, start - 1, -1) if (found := _told(asked.run, seq))]
     return {
         "feed": told,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from paretune.console.paging import whole
 from paretune.console.shape import raw, shape
 from paretune.console.view import Asked, NoSuchView, View
 from paretune.core.rollout import Rollout
@@ -20,17 +21,17 @@ NEIGHBOURS = 200
 def show(asked: Asked) -> Mapping[str, Any]:
     run, candidate, example = asked.run, asked.params["candidate"], asked.params["example"]
     splits = [name for name, ids in run.splits.items() if example in ids]
-    replicate = asked.params["replicate"]
-    if candidate not in run.rows or not splits or not replicate.isdecimal():
+    replicate = whole(asked.params["replicate"], -1)
+    if candidate not in run.rows or not splits or replicate < 0:
         raise NoSuchView(f"this run has no rollout of {candidate[:80]!r} on {example[:80]!r}")
-    stored = stored_outcome(asked.store, run, candidate, example, int(replicate))
+    stored = stored_outcome(asked.store, run, candidate, example, replicate)
     result = stored.outcome if stored else None
     answer = result.answer if isinstance(result, Rollout) else None
     others = [cell for cell in cells_of(run, example) if cell[0].id != candidate]
     return {
         "row": run.rows[candidate],
         "example": example,
-        "replicate": int(replicate),
+        "replicate": replicate,
         "splits": splits,
         "stored": stored,
         "result": result,
