@@ -97,8 +97,8 @@ class GepaSettings:
 
     @property
     def step_rollouts(self) -> int:
-        """Of a step at most: the parent's on its minibatch, the child's in its gate; guards, and gates against a
-        head that moved, aside."""
+        """Of a step at most: the parent's on its minibatch, the child's in its gate; guards and gates against
+        a head that moved aside."""
         return 2 * self.minibatch_size + self.known_failures
 
     @classmethod
