@@ -40,6 +40,18 @@ def test_the_pool_is_told_in_the_order_of_admission(view: RunView) -> None:
         assert entry.mini == (gated[1] / gated[2] if gated else None)
 
 
+def test_candidates_are_told_by_admission_though_proposed_in_another_order(view: RunView) -> None:
+    """Lanes measure several candidates at once, and a later one may be done first."""
+    first = entries(view)
+    seed, *others = (entry.row.id for entry in first)
+    rows = {candidate: view.rows[candidate] for candidate in (seed, *reversed(others))}
+    rows |= {candidate: row for candidate, row in view.rows.items() if candidate not in rows}
+    again = entries(replace(view, rows=rows))
+    assert len(others) > 1
+    assert [entry.strip for entry in again] == [entry.strip for entry in first]
+    assert [entry.tokens for entry in again] == [entry.tokens for entry in first]
+
+
 def test_closing_scores_are_those_that_the_run_chose_by(view: RunView) -> None:
     found = {entry.row.id: entry for entry in entries(view)}
     assert view.chosen is not None
