@@ -15,7 +15,7 @@ from paretune.engine.run import Runner
 from paretune.evaluate.executors import Dispatch
 from paretune.store import MemoryStore
 from paretune.views.glance import closing_splits, entries, gain, ranked
-from paretune.views.phases import phases
+from paretune.views.phases import made, phases
 from paretune.views.run_view import RunView, read
 from support.rulebook import RulebookExecutor
 from support.runs import CASES, begin, carry, stands_still
@@ -77,6 +77,18 @@ def test_the_best_comes_first(view: RunView) -> None:
 
 def test_a_run_that_is_over_has_no_phase_that_goes_on(view: RunView) -> None:
     assert [phase.state for phase in phases(view, 1)] == ["done"] * 6
+
+
+def test_a_text_that_is_proposed_twice_counts_twice(view: RunView) -> None:
+    told = [d for d in view.decisions if isinstance(d, events.ChildProposed)]
+    twice = replace(
+        view, decisions=(*view.decisions, told[0]), moments=(*view.moments, view.moments[-1]), rows=view.rows
+    )
+    before, after = made(view), made(twice)
+    assert before["merge"] > 0
+    assert sum(before.values()) == len(told)
+    assert after == before | {told[0].origin: before[told[0].origin] + 1}
+    assert f"{after['mutation']} mutation" in phases(twice, 1)[-1].told
 
 
 @pytest.mark.parametrize(

@@ -7,17 +7,20 @@ from typing import Any
 
 from paretune.console.changes import changes
 from paretune.console.plot import Dot, Plot, Series, plot
+from paretune.console.source import OVER
 from paretune.console.view import Asked, NoSuchView, View
 from paretune.console.views import feed, score
+from paretune.core import events
 from paretune.views.curve import Curve, curve
 from paretune.views.glance import Entry, closing_splits, entries, gain, ranked
 from paretune.views.lift import lift_on
-from paretune.views.phases import phases
+from paretune.views.phases import made, phases
 from paretune.views.run_view import Row, RunView
 
 LISTED = 40
 """Candidates of the list and of the strips, at most; the newest."""
 RANKED = 9
+PARENTS = 4
 KEPT = 8
 
 
@@ -39,6 +42,7 @@ def show(asked: Asked) -> Mapping[str, Any]:
         "train": lift_on(run, best, "best", "pareto") if best else None,
         "heldout": heldout,
         "rollouts": len(run.ledger.drawn),
+        "over": asked.state in OVER,
         "card": _card(asked, found, best),
         "chart": chart(asked, found, closing),
         "changes": changes(run.seed.components, best.components) if best else {},
@@ -171,9 +175,23 @@ def facts(run: RunView) -> dict[str, Any]:
         "scored": len(run.rollouts),
         "tokens": run.ledger.tokens,
         "proposals": run.ledger.role("proposal").calls,
-        "merges": sum(row.origin in ("merge", "join") for row in run.rows.values()),
+        "merges": made(run)["merge"],
+        "parents": _parents(run),
         "decisions": len(run.decisions),
     }
+
+
+def _parents(run: RunView) -> list[int]:
+    """The candidates that children were made of last, the last first; by their numbers."""
+    found: dict[int, None] = {}
+    for decision in reversed(run.decisions):
+        if isinstance(decision, events.ChildProposed):
+            found |= dict.fromkeys(
+                run.rows[parent].index for parent in decision.parents if parent in run.rows
+            )
+        if len(found) >= PARENTS:
+            break
+    return list(found)[:PARENTS]
 
 
 def _tags(run: RunView) -> list[tuple[str, str, str]]:
