@@ -167,7 +167,8 @@ def facts(run: RunView) -> dict[str, Any]:
         "proposer_kind": kind.split("/")[0] or "none",
         "train": len(run.splits["pareto"]),
         "reflect": len(run.splits["reflect"]),
-        "heldout": len(run.splits["test"]) or len(run.splits["select"]),
+        "heldout": len(run.splits["test"]),
+        "selection": len(run.splits["select"]),
         "at_once": ((section.get("gepa") or {}).get("rollout") or {}).get("max_concurrent"),
         "lanes": job["settings"]["pipeline"]["lanes"],
         "reused": spent.reused,
@@ -197,14 +198,15 @@ def _parents(run: RunView) -> list[int]:
 def _tags(run: RunView) -> list[tuple[str, str, str]]:
     """Label, value and small print of the header."""
     told, names = facts(run), list(run.seed.components)
-    at_once = f"{told['at_once']} rollouts at once" if told["at_once"] else "candidate x seed jobs"
+    at_once = f"{told['at_once']} rollouts at once" if told["at_once"] else "rollouts at once not on record"
     lanes = (
         f", {told['lanes']} lane{'s' if told['lanes'] > 1 else ''}"
         if told["lanes"]
         else ", one step at a time"
     )
     shape = f"{len(names)} component{'s' if len(names) > 1 else ''}"
-    gives = _signal(run)
+    signal, gives = _signal(run)
+    examples = f"{told['train']} train, {_held(told)} examples"
     return [
         (
             "parallelism",
@@ -216,31 +218,37 @@ def _tags(run: RunView) -> list[tuple[str, str, str]]:
             told["proposer"],
             f"{told['proposer_kind']}: edits {', '.join(names[:4])} from traces and direct parents",
         ),
-        ("task shape", shape, f"{told['task']}: {told['train']} train, {told['heldout']} held-out examples"),
-        (
-            "signal",
-            "verifier-aware" if len(gives) > 1 else "reward only",
-            " + ".join(gives) + " in one packet"
-            if len(gives) > 1
-            else "the task sends no feedback and no trace",
-        ),
+        ("task shape", shape, f"{told['task']}: {examples}"),
+        ("signal", signal, gives),
     ]
 
 
-def _signal(run: RunView) -> list[str]:
-    """What rollouts of this task bring back, by those of the seed."""
+def _held(told: Mapping[str, Any]) -> str:
+    """`8 selection, 8 held-out`; what there is none of is left out, but for the last."""
+    chosen = f"{told['selection']} selection, " if told["selection"] else ""
+    return f"{chosen}{told['heldout']} held-out"
+
+
+def _signal(run: RunView) -> tuple[str, str]:
+    """What rollouts of this task bring back, by those of the seed: in a word, and part by part."""
     seed, answers = run.seed.id, []
     for example in run.splits["pareto"][:50]:
         rollout = run.rollouts.get((seed, example, 0))
         if rollout:
             answers.append(rollout.answer)
+    if not answers:
+        return "not known yet", "no rollout of the seed has come back"
     names = list(dict.fromkeys(name for answer in answers for name in answer.objectives))
     found = ["reward"]
     found += ["model output"] if any(a.output for a in answers) else []
-    found += ["verifier result"] if any(a.feedback or a.expected for a in answers) else []
+    verified = any(a.feedback or a.expected for a in answers)
+    found += ["verifier result"] if verified else []
     found += [f"objectives ({', '.join(names[:3])})"] if names else []
     found += ["trace"] if any(a.trace for a in answers) else []
-    return found
+    if len(found) == 1:
+        return "reward only", "the task sends no feedback and no trace"
+    word = "verifier-aware" if verified else "reward and more, no feedback"
+    return word, " + ".join(found) + " in one packet"
 
 
 VIEW = View("overview", "Overview", "", show, key="o")
