@@ -43,12 +43,13 @@ def show(asked: Asked) -> Mapping[str, Any]:
         "heldout": heldout,
         "rollouts": len(run.ledger.drawn),
         "over": asked.state in OVER,
+        "unpriced": any(role.unpriced for role in run.ledger.by_role.values()),
         "card": _card(asked, found, best),
         "chart": chart(asked, found, closing),
         "changes": changes(run.seed.components, best.components) if best else {},
         "phases": phases(run, covered),
         "facts": facts(run),
-        "tags": _tags(run),
+        "tags": _tags(run, asked.state in OVER),
         **score.show(asked, found, course),
         **feed.newest(asked),
     }
@@ -195,7 +196,7 @@ def _parents(run: RunView) -> list[int]:
     return list(found)[:PARENTS]
 
 
-def _tags(run: RunView) -> list[tuple[str, str, str]]:
+def _tags(run: RunView, over: bool) -> list[tuple[str, str, str]]:
     """Label, value and small print of the header."""
     told, names = facts(run), list(run.seed.components)
     at_once = f"{told['at_once']} rollouts at once" if told["at_once"] else "rollouts at once not on record"
@@ -205,7 +206,7 @@ def _tags(run: RunView) -> list[tuple[str, str, str]]:
         else ", one step at a time"
     )
     shape = f"{len(names)} component{'s' if len(names) > 1 else ''}"
-    signal, gives = _signal(run)
+    signal, gives = _signal(run, over)
     examples = f"{told['train']} train, {_held(told)} examples"
     return [
         (
@@ -229,7 +230,7 @@ def _held(told: Mapping[str, Any]) -> str:
     return f"{chosen}{told['heldout']} held-out"
 
 
-def _signal(run: RunView) -> tuple[str, str]:
+def _signal(run: RunView, over: bool) -> tuple[str, str]:
     """What rollouts of this task bring back, by those of the seed: in a word, and part by part."""
     seed, answers = run.seed.id, []
     for example in run.splits["pareto"][:50]:
@@ -237,7 +238,7 @@ def _signal(run: RunView) -> tuple[str, str]:
         if rollout:
             answers.append(rollout.answer)
     if not answers:
-        return "not known yet", "no rollout of the seed has come back"
+        return "not known" if over else "not known yet", "no rollout of the seed came back"
     names = list(dict.fromkeys(name for answer in answers for name in answer.objectives))
     found = ["reward"]
     found += ["model output"] if any(a.output for a in answers) else []

@@ -1,0 +1,42 @@
+"""What the overview says of a run, in the words that fit how it stands."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from paretune.console.pages import BY_NAME, Paths, fragment
+from paretune.console.view import Asked
+from paretune.store import MemoryStore
+from paretune.views.run_view import RunView, read
+from support.runs import CASES, begin, carry
+
+
+def overview(store: MemoryStore, run: RunView, state: str) -> str:
+    return fragment(BY_NAME["overview"], Asked(run, state, store, Paths("", run.run.id)))
+
+
+@pytest.mark.parametrize("state", ["succeeded", "failed", "cancelled"])
+def test_a_run_that_is_over_without_a_best_has_no_future(state: str) -> None:
+    case, store = CASES["merging"](1), MemoryStore()
+    run = read(store, begin(store, case.job(), case.proposer()))
+    assert run.best is None
+    text = overview(store, run, state)
+    for word in ("yet", "so far", "at the end", "is being measured", "begins with"):
+        assert word not in text
+    assert "measured at the end" in overview(store, run, "running")
+
+
+def test_children_come_from_the_parents_that_are_named_last() -> None:
+    store = MemoryStore()
+    run = read(store, asyncio.run(carry(CASES["merging"](1), store=store)).run_id)
+    text = overview(store, run, "succeeded")
+    last = [d for d in run.decisions if d.kind == "child_proposed"][-1]
+    named = " ".join(f"<b>#{run.rows[parent].index}</b>" for parent in last.parents)
+    assert f"last parents {named}" in text
+    assert "in all" in text
+    assert "in flight <b>0</b>" in overview(
+        store, replace(run, standing=replace(run.standing, out=3)), "succeeded"
+    )
