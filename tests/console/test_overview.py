@@ -40,3 +40,17 @@ def test_children_come_from_the_parents_that_are_named_last() -> None:
     assert "in flight <b>0</b>" in overview(
         store, replace(run, standing=replace(run.standing, out=3)), "succeeded"
     )
+
+
+@pytest.mark.parametrize("state", ["seed", "retired"])
+def test_a_retired_seed_is_still_the_seed(state: str) -> None:
+    store = MemoryStore()
+    run = read(store, asyncio.run(carry(CASES["merging"](1), store=store)).run_id)
+    run = replace(run, rows={**run.rows, run.seed.id: replace(run.seed, state=state)})
+    asked = Asked(run, "succeeded", store, Paths("", run.run.id), query={"state": "seed"})
+    text = fragment(BY_NAME["candidates"], asked)
+    assert text.count("<code>") == 1
+    assert run.seed.id in text
+    assert "seed 1</a>" in text
+    assert '<span class="tag seed">seed</span>' in text
+    assert (f'<span class="tag {state}">{state}</span>') in text
