@@ -10,6 +10,7 @@ import pytest
 from paretune.console.pages import BY_NAME, Paths, fragment
 from paretune.console.view import Asked
 from paretune.store import MemoryStore
+from paretune.views.coverage import coverage
 from paretune.views.run_view import RunView, read
 from support.runs import CASES, begin, carry
 
@@ -54,3 +55,15 @@ def test_a_retired_seed_is_still_the_seed(state: str) -> None:
     assert "seed 1</a>" in text
     assert '<span class="tag seed">seed</span>' in text
     assert (f'<span class="tag {state}">{state}</span>') in text
+
+
+def test_strips_that_are_left_out_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore()
+    run = read(store, asyncio.run(carry(CASES["merging"](1), store=store)).run_id)
+    found = coverage(run)
+    assert len(found) > 2
+    assert "newest of" not in overview(store, run, "succeeded")
+    monkeypatch.setattr("paretune.console.views.overview.LISTED", 2)
+    text = overview(store, run, "succeeded")
+    assert f"The 2 newest of {len(found)} candidates, the newest last; the {len(found) - 2} before" in text
+    assert f"the newest 2 of {len(found)}, the newest last" in text
