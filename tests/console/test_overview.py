@@ -9,6 +9,7 @@ import pytest
 
 from paretune.console.pages import BY_NAME, Paths, fragment
 from paretune.console.view import Asked
+from paretune.core import events
 from paretune.store import MemoryStore
 from paretune.views.coverage import coverage
 from paretune.views.run_view import RunView, read
@@ -34,7 +35,7 @@ def test_children_come_from_the_parents_that_are_named_last() -> None:
     store = MemoryStore()
     run = read(store, asyncio.run(carry(CASES["merging"](1), store=store)).run_id)
     text = overview(store, run, "succeeded")
-    last = [d for d in run.decisions if d.kind == "child_proposed"][-1]
+    last = [d for d in run.decisions if isinstance(d, events.ChildProposed)][-1]
     named = " ".join(f"<b>#{run.rows[parent].index}</b>" for parent in last.parents)
     assert f"last parents {named}" in text
     assert "in all" in text
@@ -67,3 +68,13 @@ def test_strips_that_are_left_out_are_counted(monkeypatch: pytest.MonkeyPatch) -
     text = overview(store, run, "succeeded")
     assert f"The 2 newest of {len(found)} candidates, the newest last; the {len(found) - 2} before" in text
     assert f"the newest 2 of {len(found)}, the newest last" in text
+
+
+def test_the_tags_say_only_what_is_known() -> None:
+    case, store = CASES["merging"](1), MemoryStore()
+    run = read(store, begin(store, case.job(), case.proposer()))
+    text = overview(store, run, "running")
+    assert "<dd>not known yet</dd>" in text
+    assert "rollouts at once not on record" in text
+    select, test = len(run.splits["select"]), len(run.splits["test"])
+    assert f"{select} selection / {test} held-out" in text
