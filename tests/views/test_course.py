@@ -180,7 +180,7 @@ def test_the_feed_says_what_happened_in_plain_words() -> None:
                 f"accepted · {child}" if decision.passed else f"turned down · {child}: {sums}"
             )
         if isinstance(decision, events.CandidateAdmitted) and decision.step and decision.gained:
-            assert texts[seq].startswith(f"frontier · +{len(decision.gained)} example")
+            assert f", better than any before on {len(decision.gained)} example" in texts[seq]
         if isinstance(decision, events.StepStarted):
             assert seq not in texts
 

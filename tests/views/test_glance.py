@@ -15,7 +15,7 @@ from paretune.engine.run import Runner
 from paretune.evaluate.executors import Dispatch
 from paretune.store import MemoryStore
 from paretune.views.glance import closing_splits, entries, gain, ranked
-from paretune.views.phases import phases
+from paretune.views.phases import made, phases
 from paretune.views.run_view import RunView, read
 from support.rulebook import RulebookExecutor
 from support.runs import CASES, begin, carry, stands_still
@@ -38,6 +38,18 @@ def test_the_pool_is_told_in_the_order_of_admission(view: RunView) -> None:
         assert entry.train == entry.row.mean
         gated = entry.row.gate
         assert entry.mini == (gated[1] / gated[2] if gated else None)
+
+
+def test_candidates_are_told_by_admission_though_proposed_in_another_order(view: RunView) -> None:
+    """Lanes measure several candidates at once, and a later one may be done first."""
+    first = entries(view)
+    seed, *others = (entry.row.id for entry in first)
+    rows = {candidate: view.rows[candidate] for candidate in (seed, *reversed(others))}
+    rows |= {candidate: row for candidate, row in view.rows.items() if candidate not in rows}
+    again = entries(replace(view, rows=rows))
+    assert len(others) > 1
+    assert [entry.strip for entry in again] == [entry.strip for entry in first]
+    assert [entry.tokens for entry in again] == [entry.tokens for entry in first]
 
 
 def test_closing_scores_are_those_that_the_run_chose_by(view: RunView) -> None:
@@ -65,6 +77,18 @@ def test_the_best_comes_first(view: RunView) -> None:
 
 def test_a_run_that_is_over_has_no_phase_that_goes_on(view: RunView) -> None:
     assert [phase.state for phase in phases(view, 1)] == ["done"] * 6
+
+
+def test_a_text_that_is_proposed_twice_counts_twice(view: RunView) -> None:
+    told = [d for d in view.decisions if isinstance(d, events.ChildProposed)]
+    twice = replace(
+        view, decisions=(*view.decisions, told[0]), moments=(*view.moments, view.moments[-1]), rows=view.rows
+    )
+    before, after = made(view), made(twice)
+    assert before["merge"] > 0
+    assert sum(before.values()) == len(told)
+    assert after == before | {told[0].origin: before[told[0].origin] + 1}
+    assert f"{after['mutation']} mutation" in phases(twice, 1)[-1].told
 
 
 @pytest.mark.parametrize(

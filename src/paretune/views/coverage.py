@@ -7,6 +7,8 @@ from typing import Literal
 
 import numpy as np
 
+from paretune.core import events
+from paretune.core.candidate import CandidateId
 from paretune.views.run_view import RunView
 from paretune.views.scores import scores
 
@@ -27,14 +29,16 @@ class Strip:
 
 
 def coverage(view: RunView, perfect: float | None = None) -> list[Strip]:
-    """Admitted candidates in order of admission.
+    """Admitted candidates in order of their first admission; the seed comes first.
 
     A win is a reward at or above `perfect` (the run's own by default); `covered` counts examples won
     by anybody up to here.
     """
     level = view.run.job["settings"]["perfect"] if perfect is None else perfect
     measured = scores(view, "pareto")
-    admitted = [row for row in view.rows.values() if row.mean is not None]
+    admitted = [view.rows[candidate] for candidate in _admitted(view)]
+    if not admitted:
+        return []
     rewards = measured.of([row.id for row in admitted])
     won = rewards >= level
     seen = np.logical_or.accumulate(won, axis=0)
@@ -48,3 +52,8 @@ def coverage(view: RunView, perfect: float | None = None) -> list[Strip]:
         Strip(row.id, row.index, tuple(line), *map(int, count))
         for row, line, count in zip(admitted, squares.tolist(), counts, strict=True)
     ]
+
+
+def _admitted(view: RunView) -> list[CandidateId]:
+    found = dict.fromkeys(d.candidate for d in view.decisions if isinstance(d, events.CandidateAdmitted))
+    return sorted(found, key=lambda candidate: candidate != view.seed.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -103,10 +104,17 @@ def _text(decision: Decision, names: list[str], rollouts: int | None) -> str:
 def _measured(decision: events.CandidateAdmitted, name: str) -> str:
     if not decision.step:
         return f"measured · the initial prompt: {decision.mean:.3f} on {_counted(decision.scored, 'example')}"
-    leads = f", {name} leads with {decision.mean:.3f}" if decision.best else ""
-    if decision.gained:
-        return f"frontier · +{_counted(len(decision.gained), 'example')}{leads}"
-    return f"measured · {name}: {decision.mean:.3f} on {_counted(decision.scored, 'example')}{leads}"
+    better = f", better than any before on {_cells(decision.gained)}" if decision.gained else ""
+    leads = ", leads" if decision.best else ""
+    return f"measured · {name}: {decision.mean:.3f} on {_counted(decision.scored, 'example')}{better}{leads}"
+
+
+def _cells(gained: list[str]) -> str:
+    """`2 examples, 1 objective`: cells of the frontier, by what they are."""
+    kinds = Counter(cell.partition(":")[0] for cell in gained)
+    nouns = {"pair": "pair of example and objective"}
+    several = {"pair": "pairs of example and objective"}
+    return ", ".join(_counted(n, nouns.get(kind, kind), several.get(kind, "")) for kind, n in kinds.items())
 
 
 def _lanes(decision: Decision, name: str, beside: list[str]) -> str:

@@ -39,29 +39,44 @@ def phases(view: RunView, covered: int) -> list[Phase]:
     out = Counter[str](begun.role for begun in view.in_flight if running)
     now = _now(view, out)
     drawn, failed = len(view.ledger.drawn), len(view.failures)
-    origins = Counter(row.origin for row in view.rows.values())
-    merges = origins["merge"] + origins["join"]
-    asked, refused = view.ledger.role("proposal").calls, count[events.ProposalRejected]
+    origins, refused = made(view), count[events.ProposalRejected]
+    asked, known = view.ledger.role("proposal").calls, view.ledger.role("proposal").reused
     told = {
         "initialize": str(view.run.job.get("proposer", "")).split(" ")[0] or "-",
         "deploy": f"{drawn:,} drawn" + (f", {out['rollout']} in flight" if out["rollout"] else ""),
         "verify": f"{drawn - failed:,} scored, {failed:,} failed",
         "frontier": f"{covered} of {len(view.splits['pareto'])} covered, {_pool(view)} in the pool",
-        "dissect": f"{asked:,} packets read" + (f", {out['proposal']} being read" if out["proposal"] else ""),
-        "propose": f"{origins['mutation']} mutations, {merges} merges, {refused} refused",
+        "dissect": f"{_counted(asked, 'packet')} read"
+        + (f", {known:,} more known from earlier runs" if known else "")
+        + (f", {out['proposal']} being read" if out["proposal"] else ""),
+        "propose": ", ".join(_counted(number, noun) for noun, number in origins.items())
+        + f", {refused:,} refused",
     }
     happened = {
         "initialize": bool(view.decisions),
         "deploy": drawn > 0,
         "verify": drawn > 0,
         "frontier": count[events.CandidateAdmitted] > 0,
-        "dissect": asked > 0,
+        "dissect": asked + known > 0,
         "propose": count[events.ChildProposed] > 0 or refused > 0,
     }
     return [
         Phase(words, "now" if name in now else "done" if happened[name] else "waiting", told[name])
         for name, words in WORDS.items()
     ]
+
+
+def made(view: RunView) -> dict[str, int]:
+    """Mutation, merge (edits that were carried onto another head are among them) and, where there were any,
+    ablation -> how many were made. A text that was proposed twice counts twice."""
+    found = {"mutation": 0, "merge": 0}
+    for decision in view.decisions:
+        if isinstance(decision, events.ChildProposed):
+            kind = "merge" if decision.origin == "join" else decision.origin
+            found[kind] = found.get(kind, 0) + 1
+        elif isinstance(decision, events.HeadMoved):
+            found["merge"] += decision.reason == "joined"
+    return found
 
 
 WORDS = {
@@ -102,6 +117,10 @@ def _after(last: Decision | None) -> str:
 
 def _last(view: RunView) -> Decision | None:
     return next((d for d in reversed(view.decisions) if not isinstance(d, SELDOM)), None)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _pool(view: RunView) -> int:

@@ -73,15 +73,17 @@ function redraw(old, part) {
   drawAll(old);
 }
 
+const boxes = (part) => [...(part.matches(".scroll") ? [part] : []), ...part.querySelectorAll(".scroll")];
+
 // What the reader did to the old one is done to the new one: focus, scrolling, folds and ticks.
 function swap(old, part) {
   const focus = old.contains(document.activeElement) ? path(old, document.activeElement) : null;
-  const scrolled = [...old.querySelectorAll(".scroll")].map((box) => [box.scrollLeft, box.scrollTop]);
+  const scrolled = boxes(old).map((box) => [box.scrollLeft, box.scrollTop]);
   const open = [...old.querySelectorAll("details")].map((fold) => fold.open);
   const ticked = new Set([...old.querySelectorAll("input:checked")].map((box) => box.value));
   const fresh = document.importNode(part, true);
   old.replaceWith(fresh);
-  fresh.querySelectorAll(".scroll").forEach((box, i) => scrolled[i] && ([box.scrollLeft, box.scrollTop] = scrolled[i]));
+  boxes(fresh).forEach((box, i) => scrolled[i] && ([box.scrollLeft, box.scrollTop] = scrolled[i]));
   fresh.querySelectorAll("details").forEach((fold, i) => (fold.open = open[i] ?? fold.open));
   for (const box of fresh.querySelectorAll("input[type=checkbox]")) box.checked = ticked.has(box.value);
   if (focus) find(fresh, focus)?.focus({ preventScroll: true });

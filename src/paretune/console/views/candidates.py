@@ -62,7 +62,7 @@ def show(asked: Asked) -> Mapping[str, Any]:
     return {
         "lines": lines[:MOST],
         "left_out": max(0, len(lines) - MOST),
-        "states": Counter(row.state for row in run.rows.values()),
+        "states": Counter(state for row in run.rows.values() for state in _states(row)),
         "state": query.get("state"),
         "text": query.get("text", ""),
         "parent": run.rows.get(query.get("parent", "")),
@@ -102,6 +102,11 @@ def _lines(run: RunView) -> list[Line]:
     ]
 
 
+def _states(row: Row) -> set[str]:
+    """A seed that was retired is still the seed."""
+    return {row.state, "seed"} if row.origin == "seed" else {row.state}
+
+
 def _mean(run: RunView, row: Row, split: str) -> float | None:
     rewards = run.rewards(row.id, split)
     return sum(rewards.values()) / len(rewards) if rewards else None
@@ -112,7 +117,7 @@ def _filtered(lines: list[Line], query: Mapping[str, str]) -> list[Line]:
     if state == "frontier":
         lines = [line for line in lines if line.held is not None]
     elif state:
-        lines = [line for line in lines if line.row.state == state]
+        lines = [line for line in lines if state in _states(line.row)]
     if parent:
         lines = [line for line in lines if parent in line.row.parents]
     if text:

@@ -7,17 +7,20 @@ from typing import Any
 
 from paretune.console.changes import changes
 from paretune.console.plot import Dot, Plot, Series, plot
+from paretune.console.source import OVER
 from paretune.console.view import Asked, NoSuchView, View
 from paretune.console.views import feed, score
+from paretune.core import events
 from paretune.views.curve import Curve, curve
 from paretune.views.glance import Entry, closing_splits, entries, gain, ranked
 from paretune.views.lift import lift_on
-from paretune.views.phases import phases
+from paretune.views.phases import made, phases
 from paretune.views.run_view import Row, RunView
 
 LISTED = 40
 """Candidates of the list and of the strips, at most; the newest."""
 RANKED = 9
+PARENTS = 4
 KEPT = 8
 
 
@@ -31,7 +34,8 @@ def show(asked: Asked) -> Mapping[str, Any]:
         "best": best,
         "entries": found,
         "listed": found[-LISTED:],
-        "strips_shown": [entry.strip for entry in found[-LISTED:]],
+        "all_strips": [entry.strip for entry in found],
+        "listed_at_most": LISTED,
         "ranked": [(entry, gain(run, entry.row)) for entry in _ranked(run, found)],
         "closing": closing,
         "covered": covered,
@@ -39,12 +43,14 @@ def show(asked: Asked) -> Mapping[str, Any]:
         "train": lift_on(run, best, "best", "pareto") if best else None,
         "heldout": heldout,
         "rollouts": len(run.ledger.drawn),
+        "over": asked.state in OVER,
+        "unpriced": any(role.unpriced for role in run.ledger.by_role.values()),
         "card": _card(asked, found, best),
         "chart": chart(asked, found, closing),
         "changes": changes(run.seed.components, best.components) if best else {},
         "phases": phases(run, covered),
         "facts": facts(run),
-        "tags": _tags(run),
+        "tags": _tags(run, asked.state in OVER),
         **score.show(asked, found, course),
         **feed.newest(asked),
     }
@@ -163,7 +169,8 @@ def facts(run: RunView) -> dict[str, Any]:
         "proposer_kind": kind.split("/")[0] or "none",
         "train": len(run.splits["pareto"]),
         "reflect": len(run.splits["reflect"]),
-        "heldout": len(run.splits["test"]) or len(run.splits["select"]),
+        "heldout": len(run.splits["test"]),
+        "selection": len(run.splits["select"]),
         "at_once": ((section.get("gepa") or {}).get("rollout") or {}).get("max_concurrent"),
         "lanes": job["settings"]["pipeline"]["lanes"],
         "reused": spent.reused,
@@ -171,22 +178,37 @@ def facts(run: RunView) -> dict[str, Any]:
         "scored": len(run.rollouts),
         "tokens": run.ledger.tokens,
         "proposals": run.ledger.role("proposal").calls,
-        "merges": sum(row.origin in ("merge", "join") for row in run.rows.values()),
+        "merges": made(run)["merge"],
+        "parents": _parents(run),
         "decisions": len(run.decisions),
     }
 
 
-def _tags(run: RunView) -> list[tuple[str, str, str]]:
+def _parents(run: RunView) -> list[int]:
+    """The candidates that children were made of last, the last first; by their numbers."""
+    found: dict[int, None] = {}
+    for decision in reversed(run.decisions):
+        if isinstance(decision, events.ChildProposed):
+            found |= dict.fromkeys(
+                run.rows[parent].index for parent in decision.parents if parent in run.rows
+            )
+        if len(found) >= PARENTS:
+            break
+    return list(found)[:PARENTS]
+
+
+def _tags(run: RunView, over: bool) -> list[tuple[str, str, str]]:
     """Label, value and small print of the header."""
     told, names = facts(run), list(run.seed.components)
-    at_once = f"{told['at_once']} rollouts at once" if told["at_once"] else "candidate x seed jobs"
+    at_once = f"{told['at_once']} rollouts at once" if told["at_once"] else "rollouts at once not on record"
     lanes = (
         f", {told['lanes']} lane{'s' if told['lanes'] > 1 else ''}"
         if told["lanes"]
         else ", one step at a time"
     )
     shape = f"{len(names)} component{'s' if len(names) > 1 else ''}"
-    gives = _signal(run)
+    signal, gives = _signal(run, over)
+    examples = f"{told['train']} train, {_held(told)} examples"
     return [
         (
             "parallelism",
@@ -198,31 +220,37 @@ def _tags(run: RunView) -> list[tuple[str, str, str]]:
             told["proposer"],
             f"{told['proposer_kind']}: edits {', '.join(names[:4])} from traces and direct parents",
         ),
-        ("task shape", shape, f"{told['task']}: {told['train']} train, {told['heldout']} held-out examples"),
-        (
-            "signal",
-            "verifier-aware" if len(gives) > 1 else "reward only",
-            " + ".join(gives) + " in one packet"
-            if len(gives) > 1
-            else "the task sends no feedback and no trace",
-        ),
+        ("task shape", shape, f"{told['task']}: {examples}"),
+        ("signal", signal, gives),
     ]
 
 
-def _signal(run: RunView) -> list[str]:
-    """What rollouts of this task bring back, by those of the seed."""
+def _held(told: Mapping[str, Any]) -> str:
+    """`8 selection, 8 held-out`; what there is none of is left out, but for the last."""
+    chosen = f"{told['selection']} selection, " if told["selection"] else ""
+    return f"{chosen}{told['heldout']} held-out"
+
+
+def _signal(run: RunView, over: bool) -> tuple[str, str]:
+    """What rollouts of this task bring back, by those of the seed: in a word, and part by part."""
     seed, answers = run.seed.id, []
     for example in run.splits["pareto"][:50]:
         rollout = run.rollouts.get((seed, example, 0))
         if rollout:
             answers.append(rollout.answer)
+    if not answers:
+        return "not known" if over else "not known yet", "no rollout of the seed came back"
     names = list(dict.fromkeys(name for answer in answers for name in answer.objectives))
     found = ["reward"]
     found += ["model output"] if any(a.output for a in answers) else []
-    found += ["verifier result"] if any(a.feedback or a.expected for a in answers) else []
+    verified = any(a.feedback or a.expected for a in answers)
+    found += ["verifier result"] if verified else []
     found += [f"objectives ({', '.join(names[:3])})"] if names else []
     found += ["trace"] if any(a.trace for a in answers) else []
-    return found
+    if len(found) == 1:
+        return "reward only", "the task sends no feedback and no trace"
+    word = "verifier-aware" if verified else "reward and more, no feedback"
+    return word, " + ".join(found) + " in one packet"
 
 
 VIEW = View("overview", "Overview", "", show, key="o")
