@@ -3,13 +3,14 @@
 import asyncio
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
 from paretune.console.pages import BY_NAME, Paths, fragment
 from paretune.console.paging import page_of
 from paretune.console.view import Asked, NoSuchView
-from paretune.console.views import compare, errors, events, objectives
+from paretune.console.views import compare, cost, errors, events, objectives
 from paretune.console.views.export import exported
 from paretune.core.errors import FailureKind
 from paretune.core.statistics import compare_paired
@@ -174,3 +175,12 @@ def test_exports_are_shown_as_text(run: tuple[Store, RunView]) -> None:
     assert best
     shown = re.findall(r"<pre[^>]*>(.*?)</pre>", html, re.DOTALL)
     assert len(shown) == len(best.components) + 5
+
+
+def test_zeros_are_not_drawn(run: tuple[Store, RunView]) -> None:
+    store, view = run
+    free = view.spent.copy()
+    free["usd"] = 0.0
+    shown = cost.show(asked((store, replace(view, spent=free)), by="money"))
+    assert shown["chart"] is None
+    assert cost.show(asked(run, by="calls"))["chart"]

@@ -38,6 +38,8 @@ def test_lines_end_where_the_ledger_stands(real: RunView) -> None:
     for line in over_time(real, "tokens"):
         assert line.total[-1] == real.ledger.role(line.role).tokens
         assert list(line.total) == sorted(line.total)
+    for line in over_time(real, "calls"):
+        assert line.total[-1] == real.ledger.role(line.role).calls
     for line in over_time(real, "usd"):
         assert line.total[-1] == pytest.approx(real.ledger.role(line.role).usd)
 
