@@ -16,6 +16,8 @@ from paretune.core.errors import FailureKind
 from paretune.core.statistics import compare_paired
 from paretune.propose.guards import Reason
 from paretune.store import MemoryStore, Store
+from paretune.store.base import Attempt, AttemptBegun, AttemptEnded, Role
+from paretune.views.faults import Fault, Signature, signature
 from paretune.views.lift import flips
 from paretune.views.run_view import RunView, read
 from support.runs import begin, carry, lanes, merging
@@ -167,6 +169,28 @@ def test_a_turned_down_proposal_is_told_with_its_reason(run: tuple[Store, RunVie
 def test_every_failure_has_advice() -> None:
     assert set(errors.ADVICE) == set(FailureKind)
     assert set(errors.REJECTED) == set(Reason)
+    assert set(errors.MODEL_ADVICE) < set(FailureKind)
+
+
+def late(place: int, role: Role, key: str) -> Attempt:
+    begun = AttemptBegun(f"a{place}", key, role, 1)
+    ended = AttemptEnded(f"a{place}", "failed", "timeout", "late", at="2026-01-01T00:00:01+00:00")
+    return Attempt(begun, ended, place)
+
+
+def test_task_and_proposer_fail_apart_and_success_is_what_is_known(run: tuple[Store, RunView]) -> None:
+    store, view = run
+    known = sorted(key for key in store.drawn(view.run.id) if key in view.ledger.drawn)
+    faults = dict[Signature, Fault]()
+    calls: list[tuple[Role, str]] = [("rollout", known[0]), ("rollout", known[1]), ("proposal", "p_1")]
+    for place, (role, key) in enumerate(calls):
+        faults.setdefault(signature(role, "timeout", "late"), Fault()).add(late(place, role, key))
+    shown = errors.show(asked((store, replace(view, faults=faults, failures=()))))
+    of_task, of_proposer = shown["groups"]
+    assert (of_task.error.role, of_proposer.error.role) == ("rollout", "proposal")
+    assert (of_task.again, of_proposer.again) == ("asked again, with success", "asked again")
+    assert "proposer" in of_proposer.advice
+    assert "rollout.timeout" in of_task.advice
 
 
 def test_exports_are_shown_as_text(run: tuple[Store, RunView]) -> None:

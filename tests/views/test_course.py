@@ -161,7 +161,7 @@ def test_failures_that_say_the_same_are_one_error() -> None:
     ],
 )
 def test_messages_are_alike_without_their_numbers_and_ids(one: str, other: str, alike: bool) -> None:
-    assert (signature("timeout", one) == signature("timeout", other)) is alike
+    assert (signature("rollout", "timeout", one) == signature("rollout", "timeout", other)) is alike
 
 
 def test_the_feed_says_what_happened_in_plain_words() -> None:

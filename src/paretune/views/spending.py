@@ -49,8 +49,9 @@ def _known(moments: tuple[Moment, ...]) -> np.ndarray:
 
 
 def over_time(view: RunView, measure: Measure, points: int = POINTS) -> list[Line]:
-    """A line for each role that was called, in the order of `ROLES`. Ends where the ledger stands: `calls` are
-    those that were done, `usd` is money paid and money lost."""
+    """A line for each role that was called, in the order of `ROLES`, that ends where the ledger stands.
+
+    `calls` are those that were done, `usd` is money paid and money lost."""
     table = view.spent
     table = table[table["outcome"] == _DONE if measure == "calls" else table["outcome"] != _UNSENT]
     seconds = active_seconds(view, table["at"])
