@@ -42,6 +42,26 @@ def warnings(view: RunView) -> list[Warned]:
     return sorted(found, key=lambda warned: not warned.serious)
 
 
+def checked(view: RunView) -> list[str]:
+    """What could be checked, as it reads where there is no warning about it. Empty where the seed is best:
+    then there is nothing to judge."""
+    best = view.best
+    if best is None or best.id == view.seed.id:
+        return []
+    found, inputs = [], _inputs(view)
+    if lift_on(view, best, "best", "test"):
+        found.append("enough test examples for the difference")
+        if noise(view):
+            found.append("the difference is above the noise")
+    if any(example in inputs for example in view.splits["test"]):
+        found.append("no test example among the training ones")
+    if any(view.run.job.get("surface", {}).get("placeholders", {}).values()):
+        found.append("placeholders kept")
+    if _texts(view):
+        found.append("nothing copied")
+    return [*found, "no long growth of the text"]
+
+
 def needed(differences: Iterable[float]) -> int | None:
     """Pairs that a test at 5 % needs to find a difference like this one in 80 % of all cases.
 
@@ -122,6 +142,8 @@ def _about_examples(view: RunView) -> Iterator[Warned]:
         return
     inputs = _inputs(view)
     if not any(example in inputs for example in test):
+        if not any((row.id, example, 0) in view.rollouts for row in _told(view) for example in test):
+            return  # nobody has asked: what the task reveals shows in the closing evaluation
         text = "The task does not reveal its inputs: whether test examples repeat training ones is not known."
         yield Warned("leakage_unknown", text)
         return
@@ -169,13 +191,18 @@ def _asked(trace: JsonValue) -> str:
 def _texts(view: RunView) -> dict[ExampleId, tuple[str, str]]:
     """Example -> input and expected answer, from the rollouts of seed and best."""
     found: dict[ExampleId, tuple[str, str]] = {}
-    who = [view.seed.id, *([view.best.id] if view.best else [])]
+    who = [row.id for row in _told(view)]
     for example in dict.fromkeys(e for split in view.splits.values() for e in split):
         rollouts = (view.rollouts.get((candidate, example, 0)) for candidate in who)
         answer = next((r.answer for r in rollouts if r and (r.answer.input or r.answer.expected)), None)
         if answer:
             found[example] = answer.input, answer.expected
     return found
+
+
+def _told(view: RunView) -> list[Row]:
+    """Those whose rollouts have their texts."""
+    return [view.seed, *([view.best] if view.best else [])]
 
 
 def _plain(text: str) -> str:

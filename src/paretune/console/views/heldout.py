@@ -12,7 +12,7 @@ from paretune.console.views.compare import OnSplit, compared, on_split
 from paretune.core.statistics import Interval, bootstrap_mean
 from paretune.views.lift import noise
 from paretune.views.run_view import Row, RunView
-from paretune.views.warnings import warnings
+from paretune.views.warnings import checked, warnings
 
 FINALISTS = 20
 
@@ -32,6 +32,8 @@ def show(asked: Asked) -> Mapping[str, Any]:
         "bars": _bars(run, best, test),
         "others": [line for line in lines if line and line.split != "test"],
         "warnings": warnings(run),
+        "checked": checked(run),
+        "over": asked.state in ("succeeded", "failed", "cancelled"),
         "noise": noise(run),
         "chosen": chosen,
         "finalists": [(run.rows[who], mean) for who, mean in finalists[:FINALISTS] if who in run.rows],
