@@ -1,19 +1,21 @@
 """The pages of judgement, from a real run: what they say is what the record says."""
 
 import asyncio
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
+from paretune.console.bounds import between
 from paretune.console.pages import BY_NAME, Paths, fragment
 from paretune.console.paging import page_of
 from paretune.console.view import Asked, NoSuchView
 from paretune.console.views import compare, cost, errors, events, objectives
 from paretune.console.views.export import exported
 from paretune.core.errors import FailureKind
-from paretune.core.statistics import compare_paired
+from paretune.core.statistics import Interval, compare_paired
 from paretune.propose.guards import Reason
 from paretune.store import MemoryStore, Store
 from paretune.store.base import Attempt, AttemptBegun, AttemptEnded, Role
@@ -208,3 +210,12 @@ def test_zeros_are_not_drawn(run: tuple[Store, RunView]) -> None:
     shown = cost.show(asked((store, replace(view, spent=free)), by="money"))
     assert shown["chart"] is None
     assert cost.show(asked(run, by="calls"))["chart"]
+
+
+def test_no_interval_goes_beyond_what_a_reward_can_be() -> None:
+    wide = Interval(0.64, 0.224, 1.062, 5)
+    assert between(wide, True) == "0.224 to 1.000"
+    assert between(wide, False) == "0.224 to 1.062"
+    assert between(Interval(-0.5, -1.2, 0.2, 5), True, True) == "-1.000 to +0.200"
+    assert between(Interval(1.0, 1.0, 1.0, 5), True) == ""
+    assert between(Interval(1.0, -math.inf, math.inf, 1), True) == ""

@@ -56,7 +56,10 @@ def test_too_few_examples_says_how_many_would_do(real: RunView) -> None:
     view = with_test(real, [0.0, 1.0, 0.0, 1.0, 1.0], [1.0, 1.0, 0.0, 1.0, 1.0])
     found = next(warned for warned in warnings(view) if warned.kind == "too_few")
     assert found.serious
-    assert f"about {needed([1.0, 0, 0, 0, 0])} would be needed" in found.text
+    assert f"at least {needed([1.0, 0, 0, 0, 0])} would be needed" in found.text
+    many = with_test(real, [0.0] + [1.0] * 19, [1.0] * 20)
+    found = next(warned for warned in warnings(many) if warned.kind == "too_few")
+    assert f"about {needed([1.0] + [0.0] * 19)} would be needed" in found.text
 
 
 def test_pairs_needed() -> None:

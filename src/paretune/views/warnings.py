@@ -20,6 +20,8 @@ POWERED = 1.959964 + 0.841621
 """Normal quantiles of a two-sided test at 5 % that finds a true difference in 80 % of all cases."""
 GROWN = 3.0
 """A text so many times as long as the seed's is worth a word."""
+SURE = 20
+"""Of fewer pairs the deviation is not known well enough to say how many more it takes."""
 NAMED = 5
 """So many examples are named, the rest counted."""
 
@@ -114,9 +116,10 @@ def _too_few(view: RunView, best: Row, lift: Lift) -> Iterator[Warned]:
         text = f"{difference.n} test examples show no certain gain ({figures})."
         yield Warned("too_few", text, True)
     else:
+        about = "about" if difference.n >= SURE else "at least"
         text = (
             f"{difference.n} test examples cannot tell {difference.mean:+.3f} from chance "
-            f"(p {comparison.p_value:.2g}): about {enough} would be needed, if the difference is real "
+            f"(p {comparison.p_value:.2g}): {about} {enough} would be needed, if the difference is real "
             "(80 % power at 5 %)."
         )
         yield Warned("too_few", text, True)
