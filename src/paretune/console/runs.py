@@ -30,7 +30,8 @@ AT_ONCE = 200
 @dataclass(frozen=True, slots=True)
 class Figures:
     """A run's figures. `best` is the best candidate's mean on `split` with its interval, `change` what it
-    differs from the seed there: the untouched split if there is one. `unit`: all rewards are within 0 to 1. `trouble`: why nothing is known."""
+    differs from the seed there: the untouched split if there is one. `unit`: all rewards are
+    within 0 to 1. `trouble`: why nothing is known."""
 
     best: Interval | None = None
     change: Comparison | None = None

@@ -22,8 +22,8 @@ _Brief = tuple[float, str, int, int, int, float | None]
 class Rollouts(Mapping[Cell, Rollout]):
     """Rollouts by cell, each made when it is asked for. `told` are the candidates whose rollouts have texts.
 
-    `within_unit`: no reward that was added lies outside 0 to 1. Where one example is in two splits, the rollout
-    of the greater key stands.
+    `within_unit`: no reward that was added lies outside 0 to 1. Where one example is in two splits, the
+    rollout of the greater key stands.
     """
 
     def __init__(self) -> None:
