@@ -1,20 +1,25 @@
 """The pages of judgement, from a real run: what they say is what the record says."""
 
 import asyncio
+import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
+from paretune.console.bounds import between
 from paretune.console.pages import BY_NAME, Paths, fragment
 from paretune.console.paging import page_of
 from paretune.console.view import Asked, NoSuchView
-from paretune.console.views import compare, errors, events, objectives
+from paretune.console.views import compare, cost, errors, events, objectives
 from paretune.console.views.export import exported
 from paretune.core.errors import FailureKind
-from paretune.core.statistics import compare_paired
+from paretune.core.statistics import Interval, compare_paired
 from paretune.propose.guards import Reason
 from paretune.store import MemoryStore, Store
+from paretune.store.base import Attempt, AttemptBegun, AttemptEnded, Role
+from paretune.views.faults import Fault, Signature, signature
 from paretune.views.lift import flips
 from paretune.views.run_view import RunView, read
 from support.runs import begin, carry, lanes, merging
@@ -166,6 +171,28 @@ def test_a_turned_down_proposal_is_told_with_its_reason(run: tuple[Store, RunVie
 def test_every_failure_has_advice() -> None:
     assert set(errors.ADVICE) == set(FailureKind)
     assert set(errors.REJECTED) == set(Reason)
+    assert set(errors.MODEL_ADVICE) < set(FailureKind)
+
+
+def late(place: int, role: Role, key: str) -> Attempt:
+    begun = AttemptBegun(f"a{place}", key, role, 1)
+    ended = AttemptEnded(f"a{place}", "failed", "timeout", "late", at="2026-01-01T00:00:01+00:00")
+    return Attempt(begun, ended, place)
+
+
+def test_task_and_proposer_fail_apart_and_success_is_what_is_known(run: tuple[Store, RunView]) -> None:
+    store, view = run
+    known = sorted(key for key in store.drawn(view.run.id) if key in view.ledger.drawn)
+    faults = dict[Signature, Fault]()
+    calls: list[tuple[Role, str]] = [("rollout", known[0]), ("rollout", known[1]), ("proposal", "p_1")]
+    for place, (role, key) in enumerate(calls):
+        faults.setdefault(signature(role, "timeout", "late"), Fault()).add(late(place, role, key))
+    shown = errors.show(asked((store, replace(view, faults=faults, failures=()))))
+    of_task, of_proposer = shown["groups"]
+    assert (of_task.error.role, of_proposer.error.role) == ("rollout", "proposal")
+    assert (of_task.again, of_proposer.again) == ("asked again, with success", "asked again")
+    assert "proposer" in of_proposer.advice
+    assert "rollout.timeout" in of_task.advice
 
 
 def test_exports_are_shown_as_text(run: tuple[Store, RunView]) -> None:
@@ -174,3 +201,21 @@ def test_exports_are_shown_as_text(run: tuple[Store, RunView]) -> None:
     assert best
     shown = re.findall(r"<pre[^>]*>(.*?)</pre>", html, re.DOTALL)
     assert len(shown) == len(best.components) + 5
+
+
+def test_zeros_are_not_drawn(run: tuple[Store, RunView]) -> None:
+    store, view = run
+    free = view.spent.copy()
+    free["usd"] = 0.0
+    shown = cost.show(asked((store, replace(view, spent=free)), by="money"))
+    assert shown["chart"] is None
+    assert cost.show(asked(run, by="calls"))["chart"]
+
+
+def test_no_interval_goes_beyond_what_a_reward_can_be() -> None:
+    wide = Interval(0.64, 0.224, 1.062, 5)
+    assert between(wide, True) == "0.224 to 1.000"
+    assert between(wide, False) == "0.224 to 1.062"
+    assert between(Interval(-0.5, -1.2, 0.2, 5), True, True) == "-1.000 to +0.200"
+    assert between(Interval(1.0, 1.0, 1.0, 5), True) == ""
+    assert between(Interval(1.0, -math.inf, math.inf, 1), True) == ""

@@ -161,7 +161,7 @@ def test_failures_that_say_the_same_are_one_error() -> None:
     ],
 )
 def test_messages_are_alike_without_their_numbers_and_ids(one: str, other: str, alike: bool) -> None:
-    assert (signature("timeout", one) == signature("timeout", other)) is alike
+    assert (signature("rollout", "timeout", one) == signature("rollout", "timeout", other)) is alike
 
 
 def test_the_feed_says_what_happened_in_plain_words() -> None:
@@ -175,10 +175,12 @@ def test_the_feed_says_what_happened_in_plain_words() -> None:
     for seq, decision in enumerate(view.decisions):
         if isinstance(decision, events.GateDecided):
             child = f"#{view.rows[decision.child].index}"
-            sums = f"{decision.before:g} -> {decision.after:g} of {decision.pairs}"
-            assert texts[seq] == (
-                f"accepted · {child}" if decision.passed else f"turned down · {child}: {sums}"
-            )
+            before, after = decision.before / decision.pairs, decision.after / decision.pairs
+            means = f"{before:.3f} -> {after:.3f} on {decision.pairs} example"
+            if decision.passed:
+                assert texts[seq] == f"accepted · {child}"
+            else:
+                assert texts[seq].removesuffix("s") == f"turned down · {child}: {means}"
         if isinstance(decision, events.CandidateAdmitted) and decision.step and decision.gained:
             assert f", better than any before on {len(decision.gained)} example" in texts[seq]
         if isinstance(decision, events.StepStarted):

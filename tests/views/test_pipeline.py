@@ -8,10 +8,10 @@ import pytest
 
 from paretune.core import events
 from paretune.views.calls import ENDED
-from paretune.views.pipeline import busy, staleness, under_way
+from paretune.views.pipeline import UnderWay, busy, staleness, under_way
 from paretune.views.run_view import Moment, RunView, read
 from paretune.views.spending import active_seconds, over_time
-from support.runs import carry, lanes
+from support.runs import carry, lanes, merging
 
 START = 1_767_225_600.0  # 2026-01-01
 
@@ -38,6 +38,8 @@ def test_lines_end_where_the_ledger_stands(real: RunView) -> None:
     for line in over_time(real, "tokens"):
         assert line.total[-1] == real.ledger.role(line.role).tokens
         assert list(line.total) == sorted(line.total)
+    for line in over_time(real, "calls"):
+        assert line.total[-1] == real.ledger.role(line.role).calls
     for line in over_time(real, "usd"):
         assert line.total[-1] == pytest.approx(real.ledger.role(line.role).usd)
 
@@ -67,6 +69,28 @@ def test_nothing_is_under_way_at_the_end_and_something_in_the_middle(real: RunVi
     assert not under_way(real).gate
     gated = next(at for at, d in enumerate(real.decisions) if isinstance(d, events.GateDecided))
     assert under_way(replace(real, decisions=real.decisions[:gated])).gate
+
+
+def test_seed_children_that_passed_and_the_closing_evaluation_have_a_stage() -> None:
+    finished = asyncio.run(carry(merging(2)))
+    view = read(finished.store, finished.run_id)
+
+    def until(at: int) -> UnderWay:
+        return under_way(replace(view, decisions=view.decisions[: at + 1]))
+
+    assert until(0).evaluation == 1
+    before = until(0)
+    for at, decision in enumerate(view.decisions):
+        now = until(at)
+        match decision:
+            case events.GateDecided():
+                assert now.evaluation == before.evaluation + decision.passed
+            case events.CandidateAdmitted():
+                assert now.evaluation == before.evaluation - 1
+            case events.SearchEnded() | events.BestChosen():
+                assert now.closing
+        before = now
+    assert before == UnderWay(0, 0, 0, False, 0, 0)
 
 
 def test_staleness_is_what_the_decisions_say(real: RunView) -> None:

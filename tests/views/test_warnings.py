@@ -10,7 +10,7 @@ from paretune.core.example import Split
 from paretune.core.rollout import Answer, Identity, Rollout, RolloutKey
 from paretune.evaluate.facts import rollout_fact
 from paretune.views.run_view import RunView, read
-from paretune.views.warnings import leaked, needed, warnings
+from paretune.views.warnings import checked, leaked, needed, warnings
 from support.runs import carry, merging
 
 WHO = Identity("task", "1", "policy")
@@ -56,7 +56,10 @@ def test_too_few_examples_says_how_many_would_do(real: RunView) -> None:
     view = with_test(real, [0.0, 1.0, 0.0, 1.0, 1.0], [1.0, 1.0, 0.0, 1.0, 1.0])
     found = next(warned for warned in warnings(view) if warned.kind == "too_few")
     assert found.serious
-    assert f"about {needed([1.0, 0, 0, 0, 0])} would be needed" in found.text
+    assert f"at least {needed([1.0, 0, 0, 0, 0])} would be needed" in found.text
+    many = with_test(real, [0.0] + [1.0] * 19, [1.0] * 20)
+    found = next(warned for warned in warnings(many) if warned.kind == "too_few")
+    assert f"about {needed([1.0] + [0.0] * 19)} would be needed" in found.text
 
 
 def test_pairs_needed() -> None:
@@ -85,6 +88,29 @@ def test_a_training_text_among_the_test_examples_is_found(real: RunView) -> None
 def test_inputs_that_nobody_shows_cannot_be_compared(real: RunView) -> None:
     view = with_test(real, [0.0] * 3, [1.0] * 3, t0="", t1="", t2="")
     assert "leakage_unknown" in kinds(view)
+
+
+def test_nothing_is_said_of_test_inputs_before_anybody_asked(real: RunView) -> None:
+    unasked = replace(real, splits={**real.splits, "test": ["t0", "t1"]})
+    assert "leakage_unknown" not in kinds(unasked)
+    assert "no test example among the training ones" not in checked(unasked)
+
+
+def test_only_what_was_checked_is_named(real: RunView) -> None:
+    enough, quiet = "enough test examples for the difference", "the difference is above the noise"
+    view = with_test(real, [0.0] * 40, [1.0] * 40)
+    assert enough in checked(view)
+    assert quiet not in checked(view)
+    again = view.rollouts.copy()
+    for example in view.splits["test"]:
+        again.add(
+            rollout_fact(Rollout(RolloutKey(view.seed.id, example, Split.TEST, 1, WHO), Answer(0.0)), 1.0)
+        )
+    assert {enough, quiet} <= set(checked(replace(view, rollouts=again)))
+    assert enough not in checked(replace(real, splits={**real.splits, "test": ["t0"]}))
+    only_seed = {real.seed.id: real.seed}
+    begun = [d for d in real.decisions if d.kind != "best_chosen"]
+    assert not checked(replace(real, rows=only_seed, decisions=tuple(begun)))
 
 
 def test_what_the_seed_was_asked_is_its_input_too(real: RunView) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from paretune.console.bounds import between
 from paretune.console.view import Asked, View
 from paretune.console.views import VIEWS
 from paretune.core.canonical import finite
@@ -120,6 +121,7 @@ def environment() -> Environment:
         "chance": chance,
         "with_chance": with_chance,
         "split": split,
+        "between": between,
     }
     return made
 

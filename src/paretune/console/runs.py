@@ -30,12 +30,14 @@ AT_ONCE = 200
 @dataclass(frozen=True, slots=True)
 class Figures:
     """A run's figures. `best` is the best candidate's mean on `split` with its interval, `change` what it
-    differs from the seed there: the untouched split if there is one. `trouble`: why nothing is known."""
+    differs from the seed there: the untouched split if there is one. `unit`: all rewards are
+    within 0 to 1. `trouble`: why nothing is known."""
 
     best: Interval | None = None
     change: Comparison | None = None
     split: str = ""
     improved: bool = False
+    unit: bool = False
     rollouts: int = 0
     cap: int | None = None
     usd: float = 0.0
@@ -74,6 +76,7 @@ def figures(view: RunView) -> Figures:
         best=bootstrap_mean(list(rewards.values())) if rewards else None,
         change=lift.comparison if lift else None,
         split=lift.split if lift else "",
+        unit=view.rollouts.within_unit,
         improved=best is not None and best.id != view.seed.id,
         rollouts=len(view.ledger.drawn),
         cap=limits.rollouts,

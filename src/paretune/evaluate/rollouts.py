@@ -22,11 +22,13 @@ _Brief = tuple[float, str, int, int, int, float | None]
 class Rollouts(Mapping[Cell, Rollout]):
     """Rollouts by cell, each made when it is asked for. `told` are the candidates whose rollouts have texts.
 
-    Where one example is in two splits, the rollout of the greater key stands.
+    `within_unit`: no reward that was added lies outside 0 to 1. Where one example is in two splits, the
+    rollout of the greater key stands.
     """
 
     def __init__(self) -> None:
         self.told: frozenset[CandidateId] = frozenset()
+        self.within_unit = True
         self._brief: dict[Cell, _Brief] = {}
         self._objectives: dict[Cell, Mapping[str, float]] = {}
         self._full: dict[Cell, Rollout] = {}
@@ -47,6 +49,7 @@ class Rollouts(Mapping[Cell, Rollout]):
         words = (identity["task"], identity["evaluator"], identity["policy"])
         who = self._identities.setdefault(words, len(self._identities))
         tokens = usage["prompt_tokens"], usage["completion_tokens"]
+        self.within_unit = self.within_unit and 0.0 <= body["reward"] <= 1.0
         self._brief[cell] = (body["reward"], split, who, *tokens, usage["cost_usd"])
         if body["objectives"] or cell in self._objectives:
             self._objectives[cell] = body["objectives"]
@@ -72,6 +75,7 @@ class Rollouts(Mapping[Cell, Rollout]):
         made = Rollouts()
         made.told = self.told
         made._brief = self._brief.copy()
+        made.within_unit = self.within_unit
         made._objectives = self._objectives.copy()
         made._full = self._full.copy()
         made._cells = {candidate: cells.copy() for candidate, cells in self._cells.items()}

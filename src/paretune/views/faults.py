@@ -18,8 +18,9 @@ _QUOTED = r"\"[^\"]*\"|'[^']*'"
 _IDS = r"\b(?=[\w-]*\d)[\w-]*[0-9a-f]{6,}[\w-]*\b|\b[a-z]+[_-][\w-]*\d[\w-]*\b"
 _MASKED = re.compile(f"({_QUOTED})|({_IDS})|" + r"\d+(?:[.,:]\d+)*", re.IGNORECASE)
 
-Signature = tuple[str, str]
-"""A failure's kind, and its message with `...`, `ID` and `N` for what is quoted, an id or a number."""
+Signature = tuple[str, str, str]
+"""Who was called (`calls.ROLES`), the failure's kind, and its message with `...`, `ID` and `N` for what is
+quoted, an id or a number."""
 
 
 @dataclass(slots=True)
@@ -50,9 +51,9 @@ class Fault:
 
 
 @lru_cache(maxsize=4096)
-def signature(kind: str, message: str) -> Signature:
+def signature(role: str, kind: str, message: str) -> Signature:
     """What this failure has in common with others."""
-    return kind, _MASKED.sub(_mask, message[:LONGEST])
+    return role, kind, _MASKED.sub(_mask, message[:LONGEST])
 
 
 def _mask(found: re.Match[str]) -> str:

@@ -88,7 +88,7 @@ def _text(decision: Decision, names: list[str], rollouts: int | None) -> str:
         case events.GateDecided(passed=True):
             return f"accepted · {name}"
         case events.GateDecided():
-            return f"turned down · {name}: {decision.before:g} -> {decision.after:g} of {decision.pairs}"
+            return f"turned down · {name}{_on_pairs(decision)}"
         case events.CandidateAdmitted():
             return _measured(decision, name)
         case events.EvaluationDeferred():
@@ -99,6 +99,14 @@ def _text(decision: Decision, names: list[str], rollouts: int | None) -> str:
             return f"retired · {name}"
         case _:
             return _lanes(decision, name, beside) or _end(decision, name, rollouts)
+
+
+def _on_pairs(gate: events.GateDecided) -> str:
+    """Both means on the examples that were compared; the record has sums."""
+    if not gate.pairs:
+        return ""
+    before, after = gate.before / gate.pairs, gate.after / gate.pairs
+    return f": {before:.3f} -> {after:.3f} on {_counted(gate.pairs, 'example')}"
 
 
 def _measured(decision: events.CandidateAdmitted, name: str) -> str:

@@ -117,13 +117,14 @@ def _pace(spent: np.ndarray, roles: list[str]) -> Pace:
 
 @dataclass(frozen=True, slots=True)
 class ErrorGroup:
-    """Failures of one kind that say the same, numbers and ids aside.
+    """Failures of one role and kind that say the same, numbers and ids aside.
 
     `attempts` failed so, from `first` to `last` (seconds since 1970; None if no attempt is on record);
     `given_up` rollouts have no result because of it, on `examples`, the worst first. `message` is one of
     those that were said, `keys` are a few of the facts that were asked for.
     """
 
+    role: str
     kind: str
     pattern: str
     message: str
@@ -139,10 +140,11 @@ def errors(view: RunView) -> list[ErrorGroup]:
     """Those that cost a result first, then by the number of attempts."""
     given_up: dict[Signature, list[Failure]] = {}
     for failure in view.failures:
-        given_up.setdefault(signature(failure.kind.value, failure.message), []).append(failure)
+        signed = signature("rollout", failure.kind.value, failure.message)
+        given_up.setdefault(signed, []).append(failure)
     every = {*view.faults, *given_up}
     groups = [_group(each, view.faults.get(each), given_up.get(each, [])) for each in every]
-    return sorted(groups, key=lambda g: (-g.given_up, -g.attempts, g.kind, g.pattern))
+    return sorted(groups, key=lambda g: (-g.given_up, -g.attempts, g.kind, g.pattern, g.role))
 
 
 def _group(one: Signature, fault: Fault | None, failures: list[Failure]) -> ErrorGroup:

@@ -266,14 +266,12 @@ class _Attempts:
             else:
                 self.open.pop(attempt.place, None)
                 if attempt.ended.outcome == "failed":
-                    self._fail(attempt, attempt.ended.failure, attempt.ended.message)
+                    signed = signature(attempt.begun.role, attempt.ended.failure, attempt.ended.message)
+                    self.faults.setdefault(signed, Fault()).add(attempt)
         restore(self.ledger, ended)
         self.calls.add(ended)
         if attempts:
             self.place = max(self.place, attempts[-1].place)
-
-    def _fail(self, attempt: Attempt, kind: str, message: str) -> None:
-        self.faults.setdefault(signature(kind, message), Fault()).add(attempt)
 
 
 # -- facts ---------------------------------------------------------------------------------------------

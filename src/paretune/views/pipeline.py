@@ -20,11 +20,14 @@ attempt is that of the group that it was written with."""
 
 @dataclass(frozen=True, slots=True)
 class UnderWay:
-    """Steps by the stage that they are in, and calls that are out."""
+    """Steps by the stage that they are in, and calls that are out. `evaluation` counts candidates: the seed,
+    children that passed their gate, and heads that are validated. `closing`: the search has ended, and the
+    closing evaluation has not."""
 
     proposing: int
     gate: int
-    validation: int
+    evaluation: int
+    closing: bool
     rollouts: int
     proposals: int
 
@@ -57,26 +60,48 @@ class Staleness:
 
 def under_way(view: RunView) -> UnderWay:
     """As the record stands: what a run that is over has left behind counts too."""
-    proposing, gate, validation = set[int](), set[int](), set[str]()
+    proposing, gate = set[int](), set[int]()
+    # Step -> who is evaluated in full; a validation goes on beside the step that began it.
+    evaluation, validation = dict[int, str](), set[str]()
+    closing = False
     for decision in view.decisions:
         match decision:
+            case events.RunStarted():
+                evaluation[0] = decision.candidate
             case events.StepStarted():
                 proposing.add(decision.step)
             case events.ChildProposed():
                 proposing.discard(decision.step)
                 gate.add(decision.step)
+                evaluation.pop(decision.step, None)
             case events.ProposalRejected() | events.StepSkipped():
                 proposing.discard(decision.step)
+                evaluation.pop(decision.step, None)
             case events.GateDecided():
                 gate.discard(decision.step)
+                evaluation.pop(decision.step, None)
+                if decision.passed:
+                    evaluation[decision.step] = decision.child
+            case events.HeadMoved() | events.EvaluationDeferred() | events.RungEnded(stopped=True):
+                evaluation.pop(decision.step, None)
+            case events.CandidateAdmitted():
+                evaluation.pop(decision.step, None)
+                validation.discard(decision.candidate)
             case events.ValidationStarted():
                 validation.add(decision.candidate)
             case events.ValidationEnded():
                 validation.discard(decision.candidate)
+            case events.SearchEnded():
+                closing = True
+            case events.BestChosen() | events.RunFinished():
+                for stage in (proposing, gate, evaluation, validation):
+                    stage.clear()
+                closing = isinstance(decision, events.BestChosen)
             case _:
                 pass
+    full = {*evaluation.values(), *validation}
     roles = Counter(begun.role for begun in view.in_flight)
-    return UnderWay(len(proposing), len(gate), len(validation), roles["rollout"], roles["proposal"])
+    return UnderWay(len(proposing), len(gate), len(full), closing, roles["rollout"], roles["proposal"])
 
 
 def busy(view: RunView, bins: int = BINS) -> list[Busy]:

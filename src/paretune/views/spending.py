@@ -17,7 +17,7 @@ POINTS = 300
 MARKS = 2000
 """So many decisions tell how the run's active time went."""
 
-_UNSENT = OUTCOMES.index("unsent")
+_UNSENT, _DONE = OUTCOMES.index("unsent"), OUTCOMES.index("done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,11 @@ def _known(moments: tuple[Moment, ...]) -> np.ndarray:
 
 
 def over_time(view: RunView, measure: Measure, points: int = POINTS) -> list[Line]:
-    """A line for each role that was called, in the order of `ROLES`."""
-    table = view.spent[view.spent["outcome"] != _UNSENT]
+    """A line for each role that was called, in the order of `ROLES`, that ends where the ledger stands.
+
+    `calls` are those that were done, `usd` is money paid and money lost."""
+    table = view.spent
+    table = table[table["outcome"] == _DONE if measure == "calls" else table["outcome"] != _UNSENT]
     seconds = active_seconds(view, table["at"])
     amounts = np.ones(len(table)) if measure == "calls" else table[measure].astype(float)
     lines = []

@@ -20,6 +20,8 @@ POWERED = 1.959964 + 0.841621
 """Normal quantiles of a two-sided test at 5 % that finds a true difference in 80 % of all cases."""
 GROWN = 3.0
 """A text so many times as long as the seed's is worth a word."""
+SURE = 20
+"""Of fewer pairs the deviation is not known well enough to say how many more it takes."""
 NAMED = 5
 """So many examples are named, the rest counted."""
 
@@ -40,6 +42,26 @@ def warnings(view: RunView) -> list[Warned]:
         return []
     found = [*_about_figures(view, best), *_about_examples(view), *_about_texts(view, best)]
     return sorted(found, key=lambda warned: not warned.serious)
+
+
+def checked(view: RunView) -> list[str]:
+    """What could be checked, as it reads where there is no warning about it. Empty where the seed is best:
+    then there is nothing to judge."""
+    best = view.best
+    if best is None or best.id == view.seed.id:
+        return []
+    found, inputs = [], _inputs(view)
+    if lift_on(view, best, "best", "test"):
+        found.append("enough test examples for the difference")
+        if noise(view):
+            found.append("the difference is above the noise")
+    if any(example in inputs for example in view.splits["test"]):
+        found.append("no test example among the training ones")
+    if any(view.run.job.get("surface", {}).get("placeholders", {}).values()):
+        found.append("placeholders kept")
+    if _texts(view):
+        found.append("nothing copied")
+    return [*found, "no long growth of the text"]
 
 
 def needed(differences: Iterable[float]) -> int | None:
@@ -94,9 +116,10 @@ def _too_few(view: RunView, best: Row, lift: Lift) -> Iterator[Warned]:
         text = f"{difference.n} test examples show no certain gain ({figures})."
         yield Warned("too_few", text, True)
     else:
+        about = "about" if difference.n >= SURE else "at least"
         text = (
             f"{difference.n} test examples cannot tell {difference.mean:+.3f} from chance "
-            f"(p {comparison.p_value:.2g}): about {enough} would be needed, if the difference is real "
+            f"(p {comparison.p_value:.2g}): {about} {enough} would be needed, if the difference is real "
             "(80 % power at 5 %)."
         )
         yield Warned("too_few", text, True)
@@ -122,6 +145,8 @@ def _about_examples(view: RunView) -> Iterator[Warned]:
         return
     inputs = _inputs(view)
     if not any(example in inputs for example in test):
+        if not any((row.id, example, 0) in view.rollouts for row in _told(view) for example in test):
+            return  # nobody has asked: what the task reveals shows in the closing evaluation
         text = "The task does not reveal its inputs: whether test examples repeat training ones is not known."
         yield Warned("leakage_unknown", text)
         return
@@ -169,13 +194,18 @@ def _asked(trace: JsonValue) -> str:
 def _texts(view: RunView) -> dict[ExampleId, tuple[str, str]]:
     """Example -> input and expected answer, from the rollouts of seed and best."""
     found: dict[ExampleId, tuple[str, str]] = {}
-    who = [view.seed.id, *([view.best.id] if view.best else [])]
+    who = [row.id for row in _told(view)]
     for example in dict.fromkeys(e for split in view.splits.values() for e in split):
         rollouts = (view.rollouts.get((candidate, example, 0)) for candidate in who)
         answer = next((r.answer for r in rollouts if r and (r.answer.input or r.answer.expected)), None)
         if answer:
             found[example] = answer.input, answer.expected
     return found
+
+
+def _told(view: RunView) -> list[Row]:
+    """Those whose rollouts have their texts."""
+    return [view.seed, *([view.best] if view.best else [])]
 
 
 def _plain(text: str) -> str:

@@ -18,9 +18,9 @@ NAMES = {"rollout": "policy", "proposal": "proposer", "verdict": "verifier"}
 SIZES = ((1e7, 1e6, "million "), (1e4, 1e3, "thousand "), (0, 1, ""))
 """How large figures are counted on the side of a chart."""
 MEASURES: Mapping[str, tuple[Measure, str]] = {
-    "money": ("usd", "USD"),
+    "money": ("usd", "USD, paid and lost"),
     "tokens": ("tokens", "tokens"),
-    "calls": ("calls", "calls"),
+    "calls": ("calls", "calls that were done"),
 }
 
 
@@ -74,10 +74,12 @@ def _ahead(outlook: Outlook) -> list[Ahead]:
 
 
 def _chart(run: RunView, measure: str) -> tuple[Plot | None, str]:
-    """The chart, and what its figures are counted in."""
+    """The chart, None where there is only zero to draw; and what its figures are counted in."""
     name, unit = MEASURES[measure]
     lines = over_time(run, name)
     most = max((line.total[-1] for line in lines), default=0.0)
+    if not most:
+        return None, unit
     size, many = next((size, many) for least, size, many in SIZES if most >= least)
     series = [
         Series(

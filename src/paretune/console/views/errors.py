@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from paretune.console.view import Asked, View
+from paretune.console.views.cost import NAMES
 from paretune.core import events
 from paretune.core.errors import RETRYABLE, FailureKind
 from paretune.core.rollout import RolloutKey
 from paretune.evaluate.facts import is_rollout, outcome
 from paretune.propose.guards import Reason
+from paretune.store.base import Fact
 from paretune.views.flow import ErrorGroup, errors
 from paretune.views.run_view import RunView
 
@@ -40,6 +42,20 @@ ADVICE: Mapping[str, str] = {
     FailureKind.EVALUATOR_RAISED: "Your evaluator raised an exception: the message has its last line.",
     FailureKind.BAD_ANSWER: "The answer could not be used: the message says why.",
 }
+MODEL_ADVICE: Mapping[str, str] = {
+    FailureKind.UNREACHABLE: "Nothing listens there: is the address of the {who}'s model right?",
+    FailureKind.CLOSED: "The {who}'s model hangs up in the middle, or a proxy before it does.",
+    FailureKind.TIMEOUT: "The {who}'s model is too slow for its deadline: a faster one, or shorter answers.",
+    FailureKind.RATE_LIMITED: "More than the {who}'s model allows: the run slows down by itself.",
+    FailureKind.SERVER_ERROR: "The {who}'s model failed on its own side: its provider's status says more.",
+    FailureKind.UNAUTHORISED: "The {who}'s key is missing or wrong.",
+    FailureKind.REFUSED: "The {who}'s model does not take the request: see its name and its parameters.",
+    FailureKind.REDIRECT: "The {who}'s address leads elsewhere: put the final one into the job.",
+    FailureKind.NOT_JSON: "The answer is no JSON: does the {who}'s model answer there, or a proxy?",
+    FailureKind.TOO_LARGE: "The {who}'s answer is larger than is read.",
+    FailureKind.BAD_ANSWER: "The {who}'s answer could not be used: the message says why.",
+}
+"""Where a model was called and not the task; the other kinds are faults of tasks alone."""
 REJECTED: Mapping[str, str] = {
     Reason.PROPOSER_FAILED: "The proposer's model could not be asked: see its address, key and limits.",
     Reason.REFUSED: "The model declined to answer.",
@@ -63,14 +79,15 @@ REJECTED: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Failures that say the same. `examples` are those that it is known of, `more` are not named."""
+    """Failures that say the same. `examples` are those that it is known of, `more` are not named; `again`
+    says what became of those that nobody gave up, where they are asked for once more."""
 
     error: ErrorGroup
     examples: list[str]
     more: int
     link: RolloutKey | None
     advice: str
-    retried: bool
+    again: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,34 +105,51 @@ class Turned:
 def show(asked: Asked) -> Mapping[str, Any]:
     run = asked.run
     found = errors(run)
-    keys = _keys(asked, found[:MOST])
+    facts = _facts(asked, found[:MOST])
     return {
-        "groups": [_group(error, keys) for error in found[:MOST]],
+        "groups": [_group(error, facts) for error in found[:MOST]],
         "left_out": len(found[MOST:]),
         "attempts": sum(error.attempts for error in found),
         "given_up": len(run.failures),
+        "names": NAMES,
         "turned": _turned(run),
         "clock": _clock,
     }
 
 
-def _keys(asked: Asked, found: Iterable[ErrorGroup]) -> dict[str, RolloutKey]:
-    """Fact key -> which rollout it is, for those that the groups name."""
+def _facts(asked: Asked, found: Iterable[ErrorGroup]) -> Mapping[str, Fact]:
+    """Those that the groups name, as far as they are known."""
     wanted = [key for error in found for key in error.keys]
-    facts = asked.store.facts(wanted, asked.run.run.id) if wanted else {}
-    return {key: outcome(fact).key for key, fact in facts.items() if is_rollout(fact)}
+    return asked.store.facts(wanted, asked.run.run.id) if wanted else {}
 
 
-def _group(error: ErrorGroup, keys: Mapping[str, RolloutKey]) -> Group:
-    known = [keys[key] for key in error.keys if key in keys]
+def advice(role: str, kind: str) -> str:
+    """What to do about failures of this kind; empty where nothing is known to help."""
+    if role == "rollout":
+        return ADVICE.get(kind, "")
+    return MODEL_ADVICE.get(kind, "").format(who=NAMES.get(role, role))
+
+
+def _again(error: ErrorGroup, facts: Mapping[str, Fact]) -> str:
+    """Success is claimed only where the group names all its attempts, and each has its result by now."""
+    if error.given_up or error.kind not in RETRYABLE:
+        return ""
+    found = [facts[key] for key in error.keys if key in facts]
+    all_known = len(found) == error.attempts and all(fact.kind != "failure" for fact in found)
+    return "asked again, with success" if all_known else "asked again"
+
+
+def _group(error: ErrorGroup, facts: Mapping[str, Fact]) -> Group:
+    rollouts = [facts[key] for key in error.keys if key in facts and is_rollout(facts[key])]
+    known = [outcome(fact).key for fact in rollouts]
     examples = list(dict.fromkeys([*error.examples, *(key.example for key in known)]))
     return Group(
         error=error,
         examples=examples[:NAMED],
         more=max(0, len(examples) - NAMED),
         link=known[0] if known else None,
-        advice=ADVICE.get(error.kind, ""),
-        retried=error.kind in RETRYABLE,
+        advice=advice(error.role, error.kind),
+        again=_again(error, facts),
     )
 
 

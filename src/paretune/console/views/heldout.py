@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from paretune.console.bounds import between, shown
 from paretune.console.view import Asked, View
 from paretune.console.views.compare import OnSplit, compared, on_split
 from paretune.core.statistics import Interval, bootstrap_mean
 from paretune.views.lift import noise
 from paretune.views.run_view import Row, RunView
-from paretune.views.warnings import warnings
+from paretune.views.warnings import checked, warnings
 
 FINALISTS = 20
 
@@ -32,6 +33,8 @@ def show(asked: Asked) -> Mapping[str, Any]:
         "bars": _bars(run, best, test),
         "others": [line for line in lines if line and line.split != "test"],
         "warnings": warnings(run),
+        "checked": checked(run),
+        "over": asked.state in ("succeeded", "failed", "cancelled"),
         "noise": noise(run),
         "chosen": chosen,
         "finalists": [(run.rows[who], mean) for who, mean in finalists[:FINALISTS] if who in run.rows],
@@ -40,7 +43,7 @@ def show(asked: Asked) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A mean with its own interval, and where they stand on a line from 0 to 100."""
+    """A mean with its own interval, also in words, and where they stand on a line from 0 to 100."""
 
     name: str
     row: Row
@@ -48,20 +51,28 @@ class Bar:
     low: float
     at: float
     high: float
+    between: str
 
 
 def _bars(run: RunView, best: Row | None, test: OnSplit | None) -> list[Bar]:
     """Seed and best on all of their test examples."""
     if best is None or test is None or test.examples < 2:
         return []
-    means = [(name, row, _mean(run, row)) for name, row in (("seed", run.seed), ("best", best))]
+    unit = run.rollouts.within_unit
+    means = [
+        (name, row, shown(_mean(run, row), unit) or _mean(run, row))
+        for name, row in (("seed", run.seed), ("best", best))
+    ]
     least = min(0.0, *(mean.low for *_, mean in means))
     most = max(1.0, *(mean.high for *_, mean in means))
 
     def place(value: float) -> float:
         return 100 * (value - least) / (most - least)
 
-    return [Bar(name, row, m, place(m.low), place(m.mean), place(m.high)) for name, row, m in means]
+    return [
+        Bar(name, row, m, place(m.low), place(m.mean), place(m.high), between(m, unit))
+        for name, row, m in means
+    ]
 
 
 def _mean(run: RunView, row: Row) -> Interval:

@@ -39,7 +39,7 @@ def show(asked: Asked) -> Mapping[str, Any]:
         "chart": _chart(lines),
         "at_once": {line.role: sum(line.calls) / len(line.calls) for line in lines},
         "most_allowed": _most_allowed(run),
-        "pace": len(run.ledger.drawn) / minutes if minutes > 0 else None,
+        "pace": len(run.drawn_at) / minutes if minutes > 0 else None,
         "limited": now.failures.get("rate_limited", 0),
         "timeouts": now.failures.get("timeout", 0),
         "late": late,

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from paretune.console.bounds import between, shown
 from paretune.console.plot import Dot, Plot, Series, Spot, plot
 from paretune.console.view import Asked
-from paretune.views.curve import Curve, Taken
+from paretune.core.statistics import Interval
+from paretune.views.curve import Curve, Evaluated, Taken
 from paretune.views.glance import Entry
 
 
@@ -49,6 +51,7 @@ def _plot(asked: Asked, found: Curve, entries: Sequence[Entry], axis: Axis, end:
     last = max(
         [axis.of(end), *(axis.of(e.taken) for e in evaluated), *(axis.of(g.taken) for g in found.gated)]
     )
+    unit = asked.run.rollouts.within_unit
     gates = [
         Dot(
             axis.of(gate.taken),
@@ -63,13 +66,13 @@ def _plot(asked: Asked, found: Curve, entries: Sequence[Entry], axis: Axis, end:
         Dot(
             axis.of(each.taken),
             each.mean,
-            f"#{each.index} on all {each.scored}: {each.mean:.3f}{_between(each.low, each.high)}",
+            f"#{each.index} on all {each.scored}: {each.mean:.3f}{_told(each, unit)}",
             each.candidate,
         )
         for each in evaluated
     ]
     seed = evaluated[0].mean
-    low, high = _band(found, axis, last)
+    low, high = _band(found, axis, last, unit)
     series = [
         Series("95 % of the best", "band-train", "band", spots=high, under=low),
         Series("seed", "seed", "line", [(0.0, seed), (last, seed)]),
@@ -87,21 +90,27 @@ def _plot(asked: Asked, found: Curve, entries: Sequence[Entry], axis: Axis, end:
     )
 
 
-def _between(low: float, high: float) -> str:
-    return f" ({low:.3f} to {high:.3f})" if math.isfinite(low) else ""
+def _interval(each: Evaluated) -> Interval:
+    return Interval(each.mean, each.low, each.high, each.scored)
+
+
+def _told(each: Evaluated, unit: bool) -> str:
+    told = between(_interval(each), unit)
+    return f" ({told})" if told else ""
 
 
 def _best(found: Curve, axis: Axis) -> list[Spot]:
     return [(axis.of(each.taken), each.best) for each in found.evaluated]
 
 
-def _band(found: Curve, axis: Axis, last: float) -> tuple[list[Spot], list[Spot]]:
+def _band(found: Curve, axis: Axis, last: float, unit: bool) -> tuple[list[Spot], list[Spot]]:
     """The interval of whoever leads, below and above, to the end."""
     low, high = list[Spot](), list[Spot]()
     for each in found.evaluated:
         if each.mean == each.best and math.isfinite(each.low):
-            low.append((axis.of(each.taken), each.low))
-            high.append((axis.of(each.taken), each.high))
+            inside = shown(_interval(each), unit) or each
+            low.append((axis.of(each.taken), inside.low))
+            high.append((axis.of(each.taken), inside.high))
     if low:
         low.append((last, low[-1][1]))
         high.append((last, high[-1][1]))
