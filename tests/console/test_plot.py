@@ -41,3 +41,9 @@ def test_nothing_makes_no_chart_and_many_dots_are_thinned() -> None:
     assert drawn is not None
     assert len(drawn.series[0].dots) <= DOTS
     assert len(drawn.series[0].dots) + drawn.left_out == len(dots)
+
+
+def test_an_axis_of_zeros_has_no_negative_side() -> None:
+    drawn = plot([Series("a", "a", "line", [(0.0, 1.0), (0.0, 2.0)])], x_title="time", link=str)
+    assert drawn
+    assert all(not words.startswith("-") for _, words in drawn.across)

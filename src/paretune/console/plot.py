@@ -104,7 +104,9 @@ def _picked(dots: Sequence[Dot]) -> Sequence[Dot]:
 
 def _span(values: Sequence[float], margin: float) -> tuple[float, float]:
     low, high = min(values), max(values)
-    if high - low < 1e-6 * max(1.0, abs(low), abs(high)):
+    if low == high == 0.0:
+        low, high = 0.0, 1.0
+    elif high - low < 1e-6 * max(1.0, abs(low), abs(high)):
         low, high = low - 0.5 * max(1.0, abs(low)), high + 0.5 * max(1.0, abs(high))
     more = (high - low) * margin
     return low - more, high + more
