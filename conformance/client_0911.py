@@ -305,7 +305,10 @@ def crowded():
     made = []
 
     def one_more():
-        made.append(offline.create(kind="gepa_offline", system_name="slow", config=document("slow")))
+        config = document("slow")
+        # A prompt of its own: with what the others paid for it would be over at once.
+        config["prompt_learning"]["initial_prompt"]["messages"][0]["pattern"] += f" Job {len(made)}."
+        made.append(offline.create(kind="gepa_offline", system_name="slow", config=config))
 
     for _ in range(int(os.environ["AT_WORK"])):
         one_more()
