@@ -8,7 +8,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,6 +36,7 @@ READERS = 5
 """So many connections are kept for who reads next."""
 
 CLAIM = "SELECT pg_try_advisory_lock(hashtextextended(?, 0))"
+LET_GO = "SELECT pg_advisory_unlock(hashtextextended(?, 0))"
 PASSWORDS = ("password", "sslpassword")
 """Names under which the query of a URL may hold one."""
 
@@ -257,7 +258,12 @@ class Postgres:
             session = Session(connection, "%s")
             ((mine,),) = session.rows(CLAIM, f"paretune/{name}")
             connection.commit()
-            yield mine
+            try:
+                yield mine
+            finally:
+                if mine:  # said, since the server sees only later that the connection is closed
+                    with suppress(self.errors):
+                        session.rows(LET_GO, f"paretune/{name}")
 
     def close(self) -> None:
         self.engine.dispose()
