@@ -22,7 +22,7 @@ from paretune.core.candidate import Candidate
 from paretune.core.example import Example, Split, Splits
 from paretune.core.rollout import Answer, Identity, Usage
 from paretune.engine.job import Job
-from paretune.engine.prepare import settings_of
+from paretune.engine.resolve.gepa import settings_of
 from paretune.engine.run import Live, Runner, Watch
 from paretune.evaluate.evaluator import QueueSettings
 from paretune.evaluate.executors import FunctionExecutor
@@ -67,8 +67,9 @@ def run(
     concurrency: int = 8,
     sleep: bool = False,
     seed: int = 0,
+    told: Callable[[events.Decision], None] = lambda decision: None,
 ) -> Result:
-    """One run; with `sleep` rollouts and reflections take their time, in threads."""
+    """One run; with `sleep` rollouts and reflections take their time, in threads. Decisions are `told`."""
     # Some threads beside the rollouts', so that a reflection never waits for one.
     with ThreadPoolExecutor(concurrency + 16) as threads:
         side = _Evaluator(world, threads if sleep else None)
@@ -87,7 +88,12 @@ def run(
             Run(run_id, "landscape", "", {**job.record(), "proposer": proposer.identity, "source": {}})
         )
         progress = _Progress(side)
-        watch = Watch(progress.decided, progress.live.append)
+
+        def decided(made: events.Decision) -> None:
+            progress.decided(made)
+            told(made)
+
+        watch = Watch(decided, progress.live.append)
         runner = Runner(store, run_id, job, FunctionExecutor(side.score), proposer, watch)
         if not sleep:
             runner.clock = lambda: 0.0  # a hiccup of the machine is no latency of the world
@@ -164,7 +170,8 @@ class _Progress:
 
     def decided(self, decision: events.Decision) -> None:
         if isinstance(decision, events.CandidateAdmitted):
-            self.means.append((decision.components, decision.mean))
+            if not decision.pool:  # else an estimate
+                self.means.append((decision.components, decision.mean))
             if decision.best:
                 self.reached(decision.components)
 

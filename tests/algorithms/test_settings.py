@@ -7,7 +7,7 @@ import pytest
 
 from paretune.config import PromptLearningConfig
 from paretune.core.budget import Limits
-from paretune.engine.prepare import fitted_settings, settings_of
+from paretune.engine.resolve.gepa import fitted_settings, settings_of
 from paretune.views.run_view import read
 from support.rulebook import Rulebook
 from support.runs import Case, carry

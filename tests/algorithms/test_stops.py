@@ -1,5 +1,7 @@
 """When a search that asks for nothing any more is over."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,4 +46,22 @@ def test_it_stops_after_so_many_steps_in_a_row_without_a_rollout(examples: int, 
             return
         idle = 0 if step in busy else idle + 1
         schedule.ledger.draw([f"of step {step}"] if step in busy else [])
+    raise AssertionError("it never stopped")
+
+
+@given(st.integers(1, 15), st.lists(st.integers(1, 40), max_size=4))
+def test_it_stops_after_so_many_steps_without_a_better_best(most: int, better: list[int]) -> None:
+    schedule, pool = _schedule(4, 3)
+    schedule.settings = replace(schedule.settings, barren_steps=most)
+    last = 0
+    for step in range(1, 100):
+        schedule.ledger.draw([f"of step {step}"])
+        due = schedule.due(step, pool)
+        assert (due is not None) == (step - 1 - last >= most)
+        if due:
+            assert due[0] == "patience"
+            return
+        if step in better:
+            schedule.better(step)
+            last = step
     raise AssertionError("it never stopped")

@@ -82,6 +82,58 @@ def test_presets_say_what_they_decide(tmp_path: Path) -> None:
     assert found["gepa.adaptive_pool.warmup_iters"] == (3, "preset HIGH")
 
 
+MIPRO = """
+[prompt_learning]
+algorithm = "mipro"
+task_app_url = "http://127.0.0.1:8001"
+[[prompt_learning.initial_prompt.messages]]
+role = "user"
+pattern = "{question}"
+[prompt_learning.mipro]
+auto = "light"
+max_concurrent = 4
+[prompt_learning.mipro.seeds]
+bootstrap = {start = 0, end = 10}
+online = {start = 10, end = 22}
+"""
+
+
+def test_what_follows_in_mipro(tmp_path: Path) -> None:
+    answer = told(tmp_path, MIPRO)
+    found = sources(answer)
+    assert answer["ok"], answer
+    assert found["mipro.batch_size"] == (8, "follows from the other keys")
+    assert found["mipro.full_eval_every_k"] == (5, "follows from the other keys")
+    assert found["mipro.num_iterations"] == (9, "preset light")
+    assert found["mipro.max_demo_sets"] == (6, "preset light")
+    assert found["mipro.generate_at_iterations"] == ([4], "follows from the other keys")
+    assert found["mipro.online_pool"] == (list(range(10, 22)), "follows from the other keys")
+    assert found["proposer.model"] == ("gpt-4o-mini", "preset LOW")
+    assert any("OPENAI_API_KEY" in line for line in answer["notes"])
+    assert "gepa.pipeline.lanes" not in found
+    both = SMALL.replace('"gepa"', '"gepa+mipro"')
+    found = sources(told(tmp_path, both))
+    assert found["gepa.pipeline.lanes"][1] == found["mipro.batch_size"][1] == "follows from the other keys"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("online = {start = 10, end = 22} -> test = [40]", "online_pool is missing"),
+        ("online = {start = 10, end = 22} -> online = {start = 5, end = 22}", "share the examples 5"),
+        ('auto = "light" -> parameters = {answer = ["a", "b"]}', "no component of this name"),
+        ('auto = "light" -> task_app_url = "http://elsewhere"', "task_app_url differs from the job's"),
+        ("max_concurrent = 4 -> max_spend_usd = 1.0", "a money cap needs a price"),
+    ],
+)
+def test_what_a_mipro_run_would_refuse_is_said_now(tmp_path: Path, change: str, said: str) -> None:
+    old, new = change.split(" -> ")
+    assert old in MIPRO
+    done = check(tmp_path, MIPRO.replace(old, new))
+    assert done.exit_code == 2
+    assert said in done.output
+
+
 def test_the_environment_by_name_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in VARIABLES:
         monkeypatch.setenv(name, f"http://user:canary-{name}@host/v1?key=canary")
@@ -168,14 +220,14 @@ def test_what_a_run_would_refuse_later_is_said_now(tmp_path: Path, change: str, 
 
 
 def test_what_is_not_available_is_said_as_run_says_it(tmp_path: Path) -> None:
-    text = SMALL.replace('algorithm = "gepa"', 'algorithm = "gepa"\nfree_tier = true')
+    text = SMALL.replace('algorithm = "gepa"', 'algorithm = "gepa"\nauto_discover_patterns = true')
     done = check(tmp_path, text)
     assert done.exit_code == 2
-    assert "not available yet: prompt_learning.free_tier" in done.output
+    assert "not available yet: prompt_learning.auto_discover_patterns" in done.output
     for command in ("run", "forecast"):
         told = paretune(command, "job.toml", cwd=tmp_path)
         assert told.returncode == 2
-        assert "not available yet: prompt_learning.free_tier" in told.stderr
+        assert "not available yet: prompt_learning.auto_discover_patterns" in told.stderr
     assert not (tmp_path / ".paretune").exists()
 
 

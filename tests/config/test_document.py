@@ -17,6 +17,8 @@ import paretune.config
 from paretune.config import (
     AdaptivePoolConfig,
     ContainerConfig,
+    CriterionConfig,
+    EdgeConfig,
     GEPAAdaptiveBatchConfig,
     GEPAArchiveConfig,
     GEPAConfig,
@@ -28,12 +30,18 @@ from paretune.config import (
     GEPARolloutConfig,
     GEPARungsConfig,
     GEPATokenConfig,
+    GraphConfig,
     MessagePatternConfig,
     MIPROConfig,
+    MIPRODemoConfig,
+    MIPROGroundingConfig,
     MIPROMetaConfig,
+    MIPROMetaUpdateConfig,
     MIPROModuleConfig,
     MIPROSeedConfig,
     MIPROStageConfig,
+    MIPROTPEConfig,
+    NodeConfig,
     PromptLearningConfig,
     PromptLearningJudgeConfig,
     PromptLearningPolicyConfig,
@@ -41,23 +49,19 @@ from paretune.config import (
     PromptPatternConfig,
     ProposerConfig,
     ProxyModelsConfig,
+    RubricConfig,
     SeedRange,
     TaskPoolsConfig,
     TerminationConfig,
-    refuse_not_available,
 )
 from paretune.config.base import Section
 from paretune.config.environment import reference, refuse_references, resolve_key
 from paretune.config.gepa import FLAT
 from paretune.core.errors import Misconfigured, NotAvailable
-from paretune.engine.prepare import (
-    ASSUMED_PROMPT_TOKENS,
-    limits_of,
-    messages_of,
-    prices_of,
-    public_document,
-    queue_of,
-)
+from paretune.engine.handed_on import ASSUMED_PROMPT_TOKENS
+from paretune.engine.prepare import public_document
+from paretune.engine.resolve.limits import limits_of, prices_of, queue_of
+from paretune.engine.resolve.prompt import messages_of
 
 DOCUMENTED = Path(__file__).with_name("documented.toml")
 
@@ -78,6 +82,8 @@ LEVELS: dict[str, type[Section]] = {
     "gepa.evaluation.seeds": SeedRange,
     "gepa.modules.0": GEPAModuleConfig,
     "gepa.judge": PromptLearningJudgeConfig,
+    "gepa.judge.rubric": RubricConfig,
+    "gepa.judge.rubric.outcome.0": CriterionConfig,
     "gepa.adaptive_pool": AdaptivePoolConfig,
     "gepa.adaptive_batch": GEPAAdaptiveBatchConfig,
     "mipro": MIPROConfig,
@@ -85,7 +91,14 @@ LEVELS: dict[str, type[Section]] = {
     "mipro.modules.0": MIPROModuleConfig,
     "mipro.modules.0.stages.0": MIPROStageConfig,
     "mipro.seeds": MIPROSeedConfig,
+    "mipro.tpe": MIPROTPEConfig,
+    "mipro.demo": MIPRODemoConfig,
+    "mipro.grounding": MIPROGroundingConfig,
+    "mipro.meta_update": MIPROMetaUpdateConfig,
     "verifier": PromptLearningVerifierConfig,
+    "verifier.graph": GraphConfig,
+    "verifier.graph.nodes.0": NodeConfig,
+    "verifier.graph.edges.0": EdgeConfig,
     "proxy_models": ProxyModelsConfig,
     "termination_config": TerminationConfig,
     "proposer": ProposerConfig,
@@ -113,7 +126,12 @@ def document(**beside: Any) -> dict[str, Any]:
     inner["gepa"]["modules"] = [{"module_id": "a", "policy": policy}]
     stage = {"stage_id": "s", "baseline_instruction": "Answer.", "policy": policy}
     inner["mipro"] = {"meta": {}, "seeds": {}, "modules": [{"module_id": "a", "stages": [stage]}]}
-    inner |= {"termination_config": {}, "proposer": {}, "container": {}, "verifier": {}}
+    inner["mipro"] |= {name: {} for name in ("tpe", "demo", "grounding", "meta_update")}
+    rubric = {"outcome": [{"id": "right", "description": "It is right."}]}
+    inner["gepa"]["judge"]["rubric"] = rubric
+    nodes = [{"name": "a", "rubric": rubric}, {"name": "all", "kind": "aggregate"}]
+    verifier = {"graph": {"nodes": nodes, "edges": [{"source": "a", "target": "all"}]}}
+    inner |= {"termination_config": {}, "proposer": {}, "container": {}, "verifier": verifier}
     models = {"hi_provider": "openai", "hi_model": "a", "lo_provider": "groq", "lo_model": "b"}
     inner["proxy_models"] = models
     inner["task_pools"] = {"reflection": ["a"], "pareto": ["b"]}
@@ -247,13 +265,6 @@ def test_what_is_not_built_may_stand_there_empty(path: str, key: str) -> None:
     assert PromptLearningConfig.from_mapping(data) == PromptLearningConfig.from_mapping(document())
 
 
-@pytest.mark.parametrize("algorithm", ["mipro", "gepa+mipro"])
-def test_another_algorithm_is_not_available_yet(algorithm: str) -> None:
-    data = {"algorithm": algorithm, "task_app_url": "http://127.0.0.1:8001"}
-    with pytest.raises(Misconfigured, match="not available yet"):
-        refuse_not_available(PromptLearningConfig.from_mapping(data))
-
-
 # -- old spellings -----------------------------------------------------------------------------------
 
 
@@ -308,7 +319,7 @@ _WRONG: list[tuple[str, str, Any]] = [
     ("termination_config", "target_reward", float("nan")),
     ("termination_config", "max_seconds", 0),
     ("termination_config", "max_policy_tokens", 0),
-    ("termination_config", "allow_unpriced", ["verifier"]),
+    ("termination_config", "allow_unpriced", ["referee"]),
     ("container", "rollout_failure_rate_tolerance", 2),
     ("container", "breaker_seconds", 0),
     ("container", "breaker_seconds", float("inf")),
@@ -439,6 +450,7 @@ _GEPA = _some(
     proposer_type=st.sampled_from(["dspy", "synth", "operators"]),
     proposer_effort=st.sampled_from(["LOW", "HIGH"]),
     metaprompt=_WORD,
+    demonstrations=st.booleans(),
     perfect_reward=st.floats(-9, 9),
     rollout=_some(budget=_COUNT, max_concurrent=_COUNT, minibatch_size=_COUNT),
     evaluation=_some(seeds=_SEEDS, validation_seeds=_SEEDS, test_pool=_SEEDS, validation_top_k=_COUNT),
@@ -455,7 +467,7 @@ _MIPRO = _some(
     seeds=st.sampled_from([{"bootstrap": [0, 1], "online": {"start": 2, "end": 60}}, {"test": [70]}]),
     reference_pool=st.just([99]),
     adaptive_pool=_POOL,
-    tpe=_ENV,
+    tpe=_some(n_startup_trials=_COUNT, n_ei_candidates=_COUNT),
     policy_config=_POLICY,
     judge=_JUDGE,
 )

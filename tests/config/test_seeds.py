@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from paretune.config import GEPAConfig, PromptLearningConfig, SeedRange
 from paretune.core.errors import Misconfigured
 from paretune.core.example import Example, Split, Splits
-from paretune.engine.prepare import LEAST_FEEDBACK, seed_splits
+from paretune.engine.resolve.splits import LEAST_FEEDBACK, seed_splits
 
 
 def gepa(**sections: Any) -> GEPAConfig:

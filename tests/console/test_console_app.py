@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
 
 from paretune.console.app import FORM_BYTES, console_app
+from paretune.console.kept import Views
 from paretune.console.pages import LISTED
 from paretune.console.source import StoreSource
 from paretune.engine.workspace import Workspace
 from paretune.store.base import StatusSet
+from paretune.views.run_view import RunView
 from support.runs import CASES, carry
 
 HERE = "http://127.0.0.1:1"
@@ -48,6 +51,30 @@ async def test_every_page_lets_nothing_in_from_elsewhere(
         assert "http:" not in answer.text.replace("http://www.w3.org/", "")
     for path in pages[3:]:
         assert (await client.get(path)).status_code == 200
+
+
+async def test_a_page_does_not_wait_for_a_long_record(kept: tuple[Workspace, str]) -> None:
+    class Long(Views):
+        read = threading.Event()
+
+        def __call__(self, run_id: str) -> RunView:
+            assert self.read.wait(20)
+            return super().__call__(run_id)
+
+    source = StoreSource(kept[0])
+    source.view = Long(source.store)
+    transport = httpx.ASGITransport(console_app(source))
+    async with httpx.AsyncClient(transport=transport, base_url=HERE) as client:
+        first = await client.get(f"/runs/{kept[1]}/events")
+        assert (first.status_code, first.headers["refresh"]) == (202, "0")
+        assert "Reading the record" in first.text
+        second = asyncio.create_task(client.get(f"/runs/{kept[1]}/events"))
+        part = asyncio.create_task(client.get(f"/runs/{kept[1]}/feed", headers=SCRIPT))
+        await asyncio.wait([second, part], timeout=0.5)
+        assert not second.done()
+        assert not part.done()
+        Long.read.set()
+        assert [(await each).status_code for each in (second, part)] == [200, 200]
 
 
 @pytest.mark.parametrize(

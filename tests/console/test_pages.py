@@ -41,7 +41,7 @@ def test_every_view_opens_from_the_list_of_runs_by_mouse(page: Watched) -> None:
     page.page.click("main tbody a")
     for view in LISTED:
         page.page.click(f"nav a[data-key='{view.key}']")
-        _is_open(page, view)
+        is_open(page, view)
 
 
 def test_every_view_opens_from_the_list_of_runs_by_keyboard(page: Watched) -> None:
@@ -50,12 +50,12 @@ def test_every_view_opens_from_the_list_of_runs_by_keyboard(page: Watched) -> No
     page.page.wait_for_selector("nav a[data-key='o'][aria-current='page']")
     for view in LISTED:
         page.press("g", view.key)
-        _is_open(page, view)
+        is_open(page, view)
     page.press("g", "r")
     page.page.wait_for_url("**/console/")
 
 
-def _is_open(page: Watched, view: View) -> None:
+def is_open(page: Watched, view: View) -> None:
     page.page.wait_for_selector(f"nav a[data-key='{view.key}'][aria-current='page']")
     assert page.page.locator("h1").count() == 1, view.name
     page.check()
@@ -81,7 +81,7 @@ def test_pages_show_texts_as_texts_and_fit_a_phone(page: Watched, hostile: Hosti
     seen: dict[str, list[str]] = {}
     while todo:
         address = todo.pop(0)
-        name = _view_of(address.removeprefix(start))
+        name = view_of(address.removeprefix(start))
         if name is None or address in seen.setdefault(name, []) or len(seen[name]) >= EACH:
             continue
         seen[name].append(address)
@@ -93,18 +93,18 @@ def test_pages_show_texts_as_texts_and_fit_a_phone(page: Watched, hostile: Hosti
         if len(seen[name]) == 1:
             assert [shown for shown in SHOWN.get(name, ()) if shown not in text] == [], address
         todo += [link.partition("#")[0] for link in page.links() if link.startswith(start)]
-        _fits_a_phone(page)
-    assert set(seen) == {view.name for view in VIEWS}
+        fits_a_phone(page)
+    assert set(seen) == {view.name for view in VIEWS} - {"trials"}  # of another search
 
 
-def _fits_a_phone(page: Watched) -> None:
+def fits_a_phone(page: Watched) -> None:
     size = page.page.viewport_size
     page.page.set_viewport_size(PHONE)
     assert page.sideways() == "", page.page.url
     page.page.set_viewport_size(size)
 
 
-def _view_of(rest: str) -> str | None:
+def view_of(rest: str) -> str | None:
     """The view that this address, beneath the run's, is one of."""
     path = urlsplit(rest).path
     for view in BY_NAME.values():
@@ -118,4 +118,4 @@ def test_the_list_of_runs_fits_a_phone(page: Watched) -> None:
     page.go("/console/")
     assert NAME in page.page.locator("main").evaluate("main => main.textContent")
     page.check()
-    _fits_a_phone(page)
+    fits_a_phone(page)

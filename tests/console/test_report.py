@@ -6,7 +6,8 @@ import pytest
 from markupsafe import escape
 
 from paretune.console.bundle import bundle
-from paretune.console.report import MOST_BYTES, report
+from paretune.console.pages import LISTED
+from paretune.console.report import MOST_BYTES, Fragments, report
 from paretune.views.run_view import read
 from support.runs import CASES, carry
 
@@ -21,6 +22,16 @@ async def test_a_report_is_small_enough_and_names_what_is_left_out() -> None:
     named = [line for line in small.left_out if "too large" in line]
     assert named
     assert all(escape(line) in small.html.decode() for line in small.left_out)
+
+
+async def test_no_view_crowds_out_another() -> None:
+    done = await carry(next(iter(CASES.values()))(3))
+    view = read(done.store, done.run_id)
+    whole = report(view, "succeeded", done.store)
+    first = {each.name: f'data-page="{Fragments()(each.name)[1:]}"' for each in LISTED}
+    for size in (len(whole.html) - 100_000, len(whole.html) - 200_000):
+        text = report(view, "succeeded", done.store, size).html.decode()
+        assert [name for name, page in first.items() if page not in text] == []
 
 
 def test_modules_become_one_script() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import httpx
 import pytest
 
 from support.programs import paretune
-from support.served import ANY, Server, serving
+from support.served import ANY, Server, serving, until
 
 PAGE = {"Accept": "text/html"}
 Keys = tuple[Server, dict[str, str]]
@@ -64,15 +65,45 @@ def test_a_key_becomes_a_cookie_for_the_console_and_nothing_else(client: httpx.C
     assert "Sign out" in listed.text
     assert key not in listed.text
     assert client.get(ANY).status_code == 401
-    jar = {"Cookie": f"paretune_key={key}"}
+    session = client.cookies["paretune_session"]
+    assert key not in session
+    jar = {"Cookie": f"paretune_session={session}"}
     assert client.get(ANY, headers=jar).status_code == 401
     assert client.get("/consoles", headers=jar).status_code == 401
+    assert client.get(ANY, headers={"X-API-Key": session}).status_code == 401
 
     here = {"Origin": str(client.base_url).rstrip("/")}
     assert client.post("/console/sign-out").status_code == 403
     assert client.post("/console/sign-out", headers=here).status_code == 303
     assert client.get("/console/").status_code == 303
-    assert key not in keyed[0].said()
+    assert client.get("/console/", headers=jar).status_code == 303
+    said = keyed[0].said()
+    assert key not in said
+    assert session not in said
+
+
+def test_a_session_ends_with_its_key_and_with_the_next_one_of_its_browser(
+    client: httpx.Client, keyed: Keys
+) -> None:
+    server, tokens = keyed
+    place = ("--store", str(server.store))
+    made = paretune("keys", "create", "--name", "lent", "--scope", "read", *place, cwd=server.folder)
+    sign_in(client, tokens["read"])
+    first = client.cookies["paretune_session"]
+    sign_in(client, made.stdout.strip())
+    second = client.cookies["paretune_session"]
+    client.cookies.clear()
+
+    def comes_in(cookie: str) -> bool:
+        jar = {"Cookie": f"paretune_session={cookie}"}
+        return client.get("/console/", headers=jar).status_code == 200
+
+    assert comes_in(second)
+    assert not any(map(comes_in, (first, tokens["read"], "x" * 10_000)))
+    listed = json.loads(paretune("keys", "list", "--json", *place, cwd=server.folder).stdout)
+    (lent,) = (key["id"] for key in listed if key["name"] == "lent")
+    paretune("keys", "revoke", lent, *place, cwd=server.folder)
+    until(lambda: not comes_in(second), "the session to end", patience=5)
 
 
 def test_the_cookie_is_kept_to_https_where_the_page_came_so(client: httpx.Client, keyed: Keys) -> None:

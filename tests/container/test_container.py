@@ -13,6 +13,7 @@ import pytest
 from paretune.container import Container, ContainerClient, Prompt, Result
 from paretune.container.client import Timeouts
 from paretune.container.messages import Message, RolloutCall
+from paretune.core.demonstrations import Demonstration, dump
 from paretune.core.errors import AttemptFailed, FailureKind, Misconfigured
 from paretune.core.rollout import Usage
 
@@ -239,3 +240,26 @@ async def test_messages_of_the_job_reach_the_function() -> None:
         async with ContainerClient(url) as client:
             output = (await client.rollout(chat)).output
     assert json.loads(output) == [{"role": "system", "content": "S"}, {"role": "user", "content": "Q ?"}]
+
+
+async def test_demonstrations_reach_the_function_as_turns_that_are_not_filled() -> None:
+    task = Container("chat", program=[{"name": "sys", "content": "?"}, {"name": "ask", "content": "{q}"}])
+    task.rollout(lambda prompt, seed: Result(1.0, output=json.dumps(prompt.messages(q="{q}"))))
+    shown = dump([Demonstration("2 {", "4")])
+    messages = (
+        Message("sys", "system", 0),
+        Message("ask", "user", 1),
+        Message("demonstrations", "", 2, demonstrations=True),
+    )
+    components = {"ask": "Q {q}", "sys": "S", "demonstrations": shown}
+    for as_candidate in (True, False):
+        call = RolloutCall("ro_1", "run", "c_1", components, {"seed": 1}, messages, as_candidate=as_candidate)
+        with task.running() as url:
+            async with ContainerClient(url) as client:
+                output = (await client.rollout(call)).output
+        assert [(m["role"], m["content"]) for m in json.loads(output)] == [
+            ("system", "S"),
+            ("user", "Q 2 {"),
+            ("assistant", "4"),
+            ("user", "Q {q}"),
+        ]

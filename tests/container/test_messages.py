@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paretune.container.messages import Message, RolloutCall, build_request, read_answer
+from paretune.core.demonstrations import Demonstration, dump
 from paretune.core.errors import AttemptFailed, Misconfigured
 from paretune.core.rollout import Usage
 
@@ -64,9 +65,47 @@ def test_without_messages_the_template_is_the_text_or_the_texts(
     assert build_request(call)["policy"]["config"]["prompt_template"] == template
 
 
+SHOWN = dump([Demonstration("2+2?", "4", "e1")])
+SHOWING = replace(
+    SEED,
+    components={**SEED.components, "demonstrations": SHOWN},
+    messages=(*SEED.messages, Message("demonstrations", "", 2, demonstrations=True)),
+)
+FOLDED = replace(
+    ROW,
+    components={"system": "Be brief.", "demonstrations": SHOWN},
+    messages=(),
+    hosts={"demonstrations": "system"},
+)
+
+
+def test_demonstrations_are_turns_before_the_question() -> None:
+    request = build_request(SHOWING)
+    template = request["policy"]["config"]["prompt_template"]
+    assert [(m["role"], m["name"], m["content"], m["order"]) for m in template["messages"]] == [
+        ("system", "system", "Be brief. {rules}", 0),
+        ("user", "demonstrations.1.input", "2+2?", 1),
+        ("assistant", "demonstrations.1.output", "4", 2),
+        ("user", "user", "{query}", 3),
+    ]
+    assert template["text"].endswith("[user]\n2+2?\n\n[assistant]\n4\n\n[user]\n{query}")
+    assert request["candidate"] == SEED.components, "a program knows no field for them"
+    none = replace(SHOWING, components={**SEED.components, "demonstrations": "[]"})
+    assert build_request(none) == build_request(SEED)
+
+
+def test_demonstrations_of_a_program_are_text_behind_its_instructions() -> None:
+    request = build_request(FOLDED)
+    text = "Be brief.\n\nSolved examples:\n\nInput: 2+2?\nOutput: 4"
+    assert request["candidate"] == {"system": text}
+    assert request["policy"]["config"]["prompt_template"] == text
+
+
 @pytest.mark.parametrize(
     "changed",
     [
+        {"components": dict(SHOWING.components, demonstrations="none"), "messages": SHOWING.messages},
+        {"hosts": {"demonstrations": "system"}},
         {"policy": {"api_key": "sk"}},
         {"policy": {"extra": [{"OPENAI_API_KEY": "sk"}]}},
         {"env_config": {"Authorization": "Bearer x"}},
@@ -82,7 +121,7 @@ def test_a_request_that_must_not_go_out_is_refused(changed: dict[str, Any]) -> N
 
 
 @pytest.mark.vendor
-@pytest.mark.parametrize("call", [SEED, ROW, replace(SEED, messages=(), policy={})])
+@pytest.mark.parametrize("call", [SEED, ROW, replace(SEED, messages=(), policy={}), SHOWING, FOLDED])
 def test_the_strict_model_of_the_public_package_accepts_the_request(call: RolloutCall) -> None:
     models = pytest.importorskip("synth_containers.http_models")
     sent = json.loads(json.dumps(build_request(call)))

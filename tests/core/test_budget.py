@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paretune.core.budget import Ledger, Limits, Spent
+from paretune.core.budget import Brings, Ledger, Limits, Spent
 from paretune.core.errors import BudgetExceeded
 from paretune.core.rollout import Usage
 
@@ -195,3 +195,22 @@ def test_while_it_is_closed_a_ledger_reserves_nothing_and_nobody_waits_for_that(
     ledger.reopen()
     assert ledger.reserve("more", 0.25) == 0.25
     assert (ledger.cost_usd, ledger.left()) == (0.2, 2)
+
+
+@pytest.mark.parametrize("role", ["rollout", "proxy"])
+def test_rollouts_of_both_policies_and_their_verdicts_count_against_the_same_caps(role: str) -> None:
+    brings = Brings("verdict", 2, tokens=10)
+    ledger = Ledger(
+        Limits(rollout_tokens=100, verdict_tokens=50), brings={"rollout": brings, "proxy": brings}
+    )
+    ledger.reserve("a", 0.0, "rollout", 10)
+    ledger.settle("a", "rollout", Usage(5, 5))
+    ledger.reserve("b", 0.0, "proxy", 60)
+    with pytest.raises(BudgetExceeded, match="rollout_tokens"):
+        ledger.reserve("c", 0.0, role, 40)
+    ledger.release("b")
+    ledger.reserve("d", 0.0, "rollout", 10)
+    ledger.reserve("e", 0.0, "proxy", 10)
+    with pytest.raises(BudgetExceeded, match="verdict_tokens"):
+        ledger.reserve("f", 0.0, role, 1)
+    assert ledger.tokens_of("proxy") == ledger.tokens_of("rollout") == 10

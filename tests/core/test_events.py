@@ -19,6 +19,9 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
     bool: st.booleans(),
     float: numbers,
     list[str]: st.lists(st.text(), max_size=3),
+    list[float]: st.lists(numbers),
+    list[int]: st.lists(st.integers(), max_size=3),
+    float | None: st.none() | numbers,
     dict[str, str]: st.dictionaries(st.text(), st.text(), max_size=3),
     dict[str, float]: st.dictionaries(st.text(), numbers, max_size=3),
 }

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paretune.core.frontier import Cell, Frontier, FrontierType, cells, choose_parent, coverage_by_candidate
+from paretune.core.frontier import Cell, Frontier, FrontierType, cells, choose_parent
 
 Table = dict[str, dict[Cell, float]]
 
@@ -166,11 +166,6 @@ def test_parents_are_drawn_in_proportion_to_their_cells() -> None:
     assert share(2.0) == pytest.approx(9 / 10, abs=0.03)
     with pytest.raises(ValueError, match="empty"):
         choose_parent({}, random.Random(0))
-
-
-def test_coverage_counts_new_wins_and_total() -> None:
-    wins = {"a": ["1", "2"], "b": ["2", "3"]}
-    assert coverage_by_candidate(["a", "b", "c"], wins) == {"a": (2, 2, 2), "b": (1, 2, 3), "c": (0, 0, 3)}
 
 
 SCRIPT = """

@@ -11,7 +11,7 @@ import pytest
 
 from support.chat_server import chat_server
 from support.foreign_jobs import SEEDS_JOB, reflective
-from support.programs import KEY, counted, paretune, running
+from support.programs import KEY, counted, json_lines, paretune, running
 
 MODEL_KEY = "sk-canary-of-the-proposer"
 
@@ -60,6 +60,26 @@ def test_a_second_run_asks_for_nothing_and_ends_the_same(finished: tuple[Path, s
 def run_ids(folder: Path) -> list[str]:
     listed = json.loads(paretune("runs", "--json", cwd=folder).stdout)
     return sorted(run["id"] for run in listed)
+
+
+def test_a_run_is_told_in_lines_of_json_with_the_figures_of_show(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    lines = json_lines((folder / "again.json").read_text())
+    shown = json.loads(paretune("show", lines[0]["run_id"], "--json", cwd=folder).stdout)
+    assert {(line["version"], line["run_id"]) for line in lines} == {(1, shown["result"]["run_id"])}
+    events, figures = ([line for line in lines if line["kind"] == kind] for kind in ("event", "figures"))
+    assert {name: lines[-1][name] for name in shown} == shown
+    assert (lines[-1]["kind"], lines[-2]["kind"]) == ("result", "figures")
+    assert {name: lines[-2][name] for name in shown["figures"]} == shown["figures"]
+    decided = json.loads(paretune("events", "list", lines[0]["run_id"], "--json", cwd=folder).stdout)
+    told = [(line["seq"], line["event"]) for line in events]
+    assert set(told) <= {(one["seq"], one["kind"]) for one in decided}
+    assert [seq for seq, _ in told] == sorted({seq for seq, _ in told})
+    assert (told[0][1], told[-1][1]) == ("run_started", "run_finished")
+    assert [line["rollouts"] for line in figures] == sorted(line["rollouts"] for line in figures)
+    best, test = shown["figures"]["heldout"], shown["result"]["lift"][0]
+    assert (best["split"], best["change"]) == (test["split"], test["comparison"])
+    assert 0 <= best["best"]["low"] <= best["best"]["mean"] == test["after"] <= best["best"]["high"] <= 1
 
 
 def test_show_says_what_each_key_did(finished: tuple[Path, str]) -> None:
@@ -120,7 +140,7 @@ def test_forecast_pays_nothing(finished: tuple[Path, str]) -> None:
     [
         ("minibatch_size = 6 -> minibach_size = 6", "did you mean 'minibatch_size'"),
         ("budget = 300 -> budget = 30", "rollout.budget"),
-        ('algorithm = "gepa" -> algorithm = "mipro"', "not available yet"),
+        ('algorithm = "gepa" -> algorithm = "mipro"', "mipro.bootstrap_train_seeds"),
         ("end = 40 -> end = 70", "share the examples 60"),
         ('algorithm -> env_config = {db = "$DB"}\nalgorithm', "env_config.db: $DB is not looked up"),
     ],
@@ -172,7 +192,7 @@ def test_a_run_that_its_cap_kept_from_its_end_goes_on_under_a_larger_one(
     assert "the budget ended before the closing evaluation" in called("run", "job.toml", code=1)
     told = called("resume", "last", "--max-policy-tokens", "100", code=2)
     assert "--max-policy-tokens: 100 is below what run_" in told
-    said = json.loads(called("resume", "last", "--max-policy-tokens", "99999", "--json", code=0))
+    said = json_lines(called("resume", "last", "--max-policy-tokens", "99999", "--json", code=0))[-1]
     assert said["result"]["status"] == "succeeded"
     assert said["usage"]["by_role"]["rollout"]["prompt_tokens"] > 1200
     kept = json.loads(next(tmp_path.rglob("config.json")).read_text())["limits"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from paretune.views.lift import lift_table
 from paretune.views.run_view import read
 from support.chat_server import chat_server
 from support.foreign_jobs import EDITED
-from support.programs import paretune
+from support.programs import json_lines, paretune
 from support.served import OVER, serving, until
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]
@@ -34,8 +33,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def demo(folder: Path, *options: str, **variables: str) -> dict[str, Any]:
     done = paretune("demo", "--json", "--budget", BUDGET, *options, cwd=folder, timeout=800, **variables)
     assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
+    return json_lines(done.stdout)[-1]
 
 
 def test_operators_improve_it_and_a_second_run_asks_for_nothing(workspace: Path) -> None:

@@ -6,7 +6,6 @@ Host names, keys and the job's id come from the environment; the document is the
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import shutil
 import subprocess
@@ -17,10 +16,12 @@ from pathlib import Path
 
 import pytest
 
+from paretune.cli.follow_job import FIGURES, JobView
+from paretune.sdk import StreamMessage, StreamType
 from support.chat_server import chat_server
 from support.foreign_jobs import reflective
 from support.paced_task import PacedTask, paced_task
-from support.programs import KEY
+from support.programs import KEY, json_lines
 from support.served import Server, serving
 
 pytestmark = pytest.mark.timeout(120)
@@ -178,6 +179,47 @@ def test_the_printed_command_trains(server: Server, folder: Path) -> None:
     assert f"best score               {job['best_score']:.4f}" in done.stdout
 
 
+def test_the_command_tells_programs_in_lines_what_the_server_knows(server: Server, folder: Path) -> None:
+    code = "from paretune.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *COMMAND, "--json"],
+        cwd=folder,
+        env=environment(server),
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    first, *lines, figures, result = json_lines(done.stdout)
+    job_id = first["job_id"]
+    assert (first["kind"], figures["kind"], result["kind"]) == ("submitted", "figures", "result")
+    status, happened = server.job(job_id), server.events(job_id)
+    told = {name: figures[name] for name in FIGURES if name in figures}
+    assert told == {name: status[name] for name in told}
+    assert {"best_score", "rollouts_completed", "rollouts_total", "phase"} <= told.keys()
+    assert (result["job_id"], result["status"], result["best_score"]) == (
+        job_id,
+        "succeeded",
+        status["best_score"],
+    )
+    seen = [(line["seq"], f"prompt.learning.{line['event']}") for line in lines if line["kind"] == "event"]
+    assert seen == [(e["seq"], e["type"]) for e in happened if e["type"].startswith("prompt.learning.")]
+
+
+def test_a_terminal_shows_what_the_events_tell(server: Server, trained: tuple[str, str]) -> None:
+    job_id, _ = trained
+    view = JobView(job_id)
+    for event in server.events(job_id):
+        view.handle(StreamMessage(StreamType.EVENT, job_id, event, event["seq"]))
+    status = server.job(job_id)
+    view.handle(StreamMessage(StreamType.STATUS, job_id, status))
+    shown = view.panel().fitted(80, 24).plain
+    assert f"{job_id}  {status['status']}" in shown
+    assert f"{status['best_score']:.4f}" in shown
+    assert f"{status['rollouts_completed']} of {status['rollouts_total']}" in shown
+    assert "job completed" in shown.splitlines()[-1]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_printed_command_runs_from_our_wheels_alone(server: Server, folder: Path, tmp_path: Path) -> None:
@@ -212,5 +254,5 @@ def test_the_printed_command_runs_from_our_wheels_alone(server: Server, folder: 
         timeout=500,
     )
     assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
+    result = json_lines(done.stdout)[-1]
     assert server.job(result["job_id"])["best_score"] == result["best_score"]

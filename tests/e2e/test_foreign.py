@@ -11,7 +11,7 @@ import pytest
 
 from support.chat_server import chat_server
 from support.foreign_jobs import POOLS_JOB, SEEDS_JOB, ids, reflective
-from support.programs import FOREIGN, counted, paretune, running
+from support.programs import FOREIGN, counted, json_lines, paretune, running
 
 DOCUMENTED = Path(__file__).parents[1] / "config" / "documented.toml"
 
@@ -37,7 +37,7 @@ def test_a_good_container_runs_unchanged(program: str, job: str, tmp_path: Path)
         )
         assert done.returncode == 0, done.stderr
         asked = counted(url)
-    result = json.loads(done.stdout)["result"]
+    result = json_lines(done.stdout)[-1]["result"]
     assert asked["total"] == result["rollouts"] <= 300
     test = next(lift for lift in result["lift"] if lift["split"] == "test")
     assert test["after"] > test["before"]
@@ -54,7 +54,7 @@ def test_the_documented_file_runs_as_printed_within_its_budget(tmp_path: Path) -
         )
         assert done.returncode == 0, done.stderr
         asked = counted(url)
-    result = json.loads(done.stdout)["result"]
+    result = json_lines(done.stdout)[-1]["result"]
     assert asked["total"] == result["rollouts"] <= 100
     shown = paretune("show", cwd=tmp_path).stdout
     proposals = re.search(r"children_per_generation .* (\d+) proposals", shown)

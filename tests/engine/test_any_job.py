@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from paretune.algorithms.settings import GepaSettings, Pipeline, Rungs, Staleness
+from paretune.algorithms.settings import GepaSettings, Pipeline, Proxy, ProxyRule, Rungs, Staleness
 from paretune.algorithms.stops import closing_rollouts
 from paretune.core.budget import Limits
 from paretune.core.errors import AttemptFailed, FailureKind, RunFailed
@@ -31,7 +31,7 @@ from paretune.views.evidence import check_packet, write_packet
 from paretune.views.lift import lift_table
 from paretune.views.run_view import read
 from support.rulebook import Rulebook, RulebookExecutor, dice
-from support.runs import THREE, Case, JournalStore, begin, canonical, first_difference, stands_still
+from support.runs import CHEAP, THREE, Case, JournalStore, begin, canonical, first_difference, stands_still
 
 ONCE_WRONG = ["1/159", "1/705", "1/1378", "2/468", "2/636", "2/703"]
 """Put-off evaluations made up for after the end; a noise floor that the money did not hold."""
@@ -48,9 +48,10 @@ def drawn(name: str) -> tuple[Case, dict[str, Any], RulebookExecutor]:
         signal=rng.random() < 0.85,
     )
     shared = rng.random() < 0.3
+    screened = "proxy" in name
     splits = book.splits(
         reflect=rng.randint(1, 12),
-        pareto=rng.randint(1, 14),
+        pareto=rng.randint(1, 14) + 24 * screened,
         select=rng.choice([0, 0, 3, 8]),
         test=rng.choice([0, 4, 8]),
         shared=shared,
@@ -75,8 +76,9 @@ def drawn(name: str) -> tuple[Case, dict[str, Any], RulebookExecutor]:
         target=rng.choice([None, None, 0.9]),
         pipeline=pipeline(dice("pipeline", name)) if "lanes" in name else Pipeline(),
         rungs=rungs(dice("rungs", name)),
+        proxy=proxy(dice("proxy", name)) if screened else None,
     )
-    least = len(splits.pareto) + closing_rollouts(splits)
+    least = len(splits.pareto) + closing_rollouts(splits) + 300 * screened
     money = rng.random() < 0.3
     limits = Limits(
         rollouts=rng.choice([None, least + rng.randint(0, 150), least + rng.randint(0, 40)]),
@@ -86,7 +88,8 @@ def drawn(name: str) -> tuple[Case, dict[str, Any], RulebookExecutor]:
     )
     tolerance, share = rng.choice([0.25, 1.0]), rng.choice([0, 0, 0.05, 0.15])
     queue = QueueSettings(concurrency=rng.choice([1, 4, 32]))
-    case = Case(book, splits, settings, limits, model=rng.random() < 0.4, queue=queue)
+    lo = CHEAP if screened else None
+    case = Case(book, splits, settings, limits, model=rng.random() < 0.4, queue=queue, lo=lo)
     more = {"tolerance": tolerance, "noise_replicates": rng.choice([0, 1])}
 
     def fails(dispatch: Dispatch, asked: int) -> AttemptFailed | None:
@@ -126,9 +129,20 @@ def rungs(rng: random.Random) -> Rungs:
     return Rungs(rng.choice([0, 1, 1, 2, 4]), rng.choice([0.05, 0.5, 0.99]), rng.choice([0.1, 0.5, 1.0]))
 
 
+def proxy(rng: random.Random) -> Proxy:
+    return Proxy(
+        rule=rng.choice(list(ProxyRule)),
+        n_min_hi=rng.choice([0, 5, 20]),
+        r2_thresh=rng.choice([0.0, 0.5]),
+        r2_stop=rng.choice([0.2, 0.9]),
+        verify_every=rng.choice([0, 1, 2]),
+        patience_usd=rng.choice([-100.0, -0.01]),
+    )
+
+
 def _holds(name: str, folder: Path) -> None:
     case, more, executor = drawn(name)
-    job, store = case.job(prices=Prices(0.004, 0.01), **more), JournalStore()
+    job, store = case.job(prices=Prices(0.004, 0.01, 0.001), **more), JournalStore()
     run_id = begin(store, job, case.proposer())
     if not _carried(job, case, executor, store, run_id):
         assert (check_record(store, run_id), store.run(run_id).status) == ([], "failed")
@@ -142,7 +156,9 @@ def _holds(name: str, folder: Path) -> None:
     assert sorted(row.index for row in view.rows.values()) == list(range(len(view.rows)))
     assert check_packet(write_packet(view, folder)) == []
     assert all(lift.candidate in view.rows for lift in lift_table(view))
-    assert len(coverage(view)) == sum(row.mean is not None for row in view.rows.values())
+    asked = {f.key.candidate for f in view.failures if f.example in view.splits["pareto"]}
+    asked |= {row for row in view.rows if view.rewards(row, "pareto")}
+    assert sorted(strip.candidate for strip in coverage(view)) == sorted(asked)
     if view.failures or caps.cost_usd or caps.tokens:
         return  # what a kill costs may end these runs elsewhere
     cut = dice("cut", name).randrange(len(store.commits))
@@ -152,7 +168,12 @@ def _holds(name: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [*ONCE_WRONG, *(f"{kind}/{n}" for kind in ("core", "lanes") for n in range(30))]
+    "name",
+    [
+        *ONCE_WRONG,
+        *(f"{kind}/{n}" for kind in ("core", "lanes") for n in range(30)),
+        *(f"{kind}/{n}" for kind in ("proxy", "lanes proxy") for n in (*range(8), 147)),
+    ],
 )
 def test_a_job_drawn_at_random(name: str, tmp_path: Path) -> None:
     _holds(name, tmp_path)

@@ -16,7 +16,7 @@ import pytest
 
 import paretune
 from paretune.core import events
-from paretune.core.budget import Ledger
+from paretune.core.budget import POLICY, Ledger
 from paretune.core.errors import AttemptFailed, FailureKind
 from paretune.core.example import Split
 from paretune.core.rollout import Rollout
@@ -33,6 +33,7 @@ from support.rulebook import Fails, RulebookExecutor, ScriptedModel, canaries, d
 from support.runs import (
     ASYNC,
     CASES,
+    CHEAP,
     SYNC,
     Finished,
     JournalStore,
@@ -67,13 +68,16 @@ def viewed(name: str, seed: int) -> RunView:
 def test_the_ledger_equals_the_calls_that_the_task_counted(name: str, seed: int) -> None:
     run, view = finished(name, seed), viewed(name, seed)
     assert set(run.executor.calls.values()) == {1}
-    assert len(run.executor.calls) == len(view.ledger.drawn) == view.ledger.role("rollout").calls
-    assert len(view.rollouts) == len(view.ledger.drawn)
+    assert len(run.executor.calls) == len(view.ledger.drawn)
+    assert len(view.rollouts) + len(view.cheap) == len(view.ledger.drawn)
+    assert bool(view.cheap) == ("screened" in name)
     cap = view.run.job["limits"]["rollouts"]
     assert len(view.ledger.drawn) <= cap
-    paid = [rollout.answer.usage for rollout in view.rollouts.values()]
-    assert view.ledger.role("rollout").cost_usd == pytest.approx(sum(u.cost_usd or 0 for u in paid))
-    assert view.ledger.role("rollout").tokens == sum(u.tokens for u in paid)
+    for role, rollouts in (("rollout", view.rollouts), ("proxy", view.cheap)):
+        paid = [rollout.answer.usage for rollout in rollouts.values()]
+        assert view.ledger.role(role).calls == len(rollouts)
+        assert view.ledger.role(role).cost_usd == pytest.approx(sum(u.cost_usd or 0 for u in paid))
+        assert view.ledger.role(role).tokens == sum(u.tokens for u in paid)
 
 
 @each_case
@@ -104,7 +108,7 @@ def test_candidates_are_the_seed_and_whoever_passed_the_gate(name: str, seed: in
     passed = [d for d in view.decisions if isinstance(d, events.GateDecided) and d.passed]
     admitted = [d.candidate for d in view.decisions if isinstance(d, events.CandidateAdmitted)]
     deferred = {d.child for d in view.decisions if isinstance(d, events.EvaluationDeferred)} - set(admitted)
-    stopped = [d.candidate for d in view.decisions if isinstance(d, events.RungEnded) and d.stopped]
+    stopped = [d.candidate for d in view.decisions if isinstance(d, STOPPING) and d.stopped]
     assert not set(admitted) & set(stopped)
     deferred -= set(stopped)
     assert len(admitted) + len(deferred) + len(stopped) == 1 + len(passed)
@@ -113,6 +117,7 @@ def test_candidates_are_the_seed_and_whoever_passed_the_gate(name: str, seed: in
     assert check_record(finished(name, seed).store, view.run.id) == []
 
 
+STOPPING = (events.RungEnded, events.ProxyDecided)
 ENDS = frozenset({"skipped", "rejected", "gate:no", "admitted", "deferred", "stopped", "end"})
 """The last word of a step. A retirement follows an admission and ends nothing."""
 
@@ -124,7 +129,9 @@ def _without_late_admissions(view: RunView) -> Iterator[events.Decision]:
     for decision in view.decisions:
         if isinstance(decision, events.EvaluationDeferred):
             waiting.add(decision.child)
-        if isinstance(decision, events.RungEnded) and (decision.candidate in waiting or not decision.stopped):
+        if isinstance(decision, STOPPING) and (decision.candidate in waiting or not decision.stopped):
+            continue
+        if isinstance(decision, events.ProxyCalibrated):
             continue
         if isinstance(decision, events.CandidateAdmitted) and decision.candidate in waiting:
             waiting.remove(decision.candidate)
@@ -186,7 +193,9 @@ def test_every_step_of_a_lane_ends_and_every_head_passed_a_gate(name: str, seed:
     unended = [step for step, words in steps.items() if words == ["start"]]
     measured = {d.step for d in view.decisions if isinstance(d, events.CandidateAdmitted)}
     put_off = {d.step for d in view.decisions if isinstance(d, events.EvaluationDeferred)}
-    assert set(unended) <= measured | put_off  # a child of the frontier that passed is measured
+    stopped = {d.step for d in view.decisions if isinstance(d, STOPPING) and d.stopped}
+    # A child of the frontier that passed is measured, until it is stopped.
+    assert set(unended) <= measured | put_off | stopped
     assert check_record(finished(name, seed).store, view.run.id) == []
 
 
@@ -212,6 +221,7 @@ def _word(decision: events.Decision) -> str:
         "candidate_admitted": "admitted",
         "evaluation_deferred": "deferred",
         "rung_ended": "stopped",
+        "proxy_decided": "stopped",
         "candidate_retired": "retired",
         "search_ended": "end",
     }[decision.kind]
@@ -250,11 +260,12 @@ def test_the_cases_do_exercise_merges_deferrals_rejections_and_retirements() -> 
     )
 
 
-def test_who_is_stopped_in_a_rung_is_no_parent_and_no_finalist() -> None:
+@pytest.mark.parametrize("name", ["rungs", "screened"])
+def test_who_is_stopped_in_a_rung_is_no_parent_and_no_finalist(name: str) -> None:
     stopped = set[str]()
     for seed in SEEDS:
-        view = viewed("rungs", seed)
-        own = {d.candidate for d in view.decisions if isinstance(d, events.RungEnded) and d.stopped}
+        view = viewed(name, seed)
+        own = {d.candidate for d in view.decisions if isinstance(d, STOPPING) and d.stopped}
         stopped |= own
         parents = {d.parent for d in view.decisions if isinstance(d, events.StepStarted)}
         assert view.chosen is not None
@@ -324,7 +335,8 @@ def test_a_run_cut_off_after_any_commit_goes_on_to_the_same_end(name: str, seed:
         assert more.executor.calls.total() == len(run.executor.calls) - len(kept), where
         assert check_record(store, run.run_id) == [], where
         lost = sum(a.ended is not None and a.ended.outcome == "lost" for a in store.attempts(run.run_id))
-        assert read(store, run.run_id).ledger.by_role["rollout"].calls == len(run.executor.calls)
+        roles = read(store, run.run_id).ledger.by_role
+        assert sum(roles[role].calls for role in POLICY if role in roles) == len(run.executor.calls)
         assert sum(spent.lost for spent in read(store, run.run_id).ledger.by_role.values()) == lost
 
 
@@ -338,8 +350,8 @@ def test_the_same_job_again_asks_nobody_and_finds_the_same(name: str) -> None:
     assert first_difference(first.canonical(), second.canonical()) == ""
     assert second.result() == first.result()
     ledger = read(second.store, second.run_id).ledger
-    assert (ledger.role("rollout").calls, ledger.cost_usd) == (0, 0.0)
-    assert ledger.role("rollout").reused == len(ledger.drawn)
+    assert (sum(ledger.role(role).calls for role in POLICY), ledger.cost_usd) == (0, 0.0)
+    assert sum(ledger.role(role).reused for role in POLICY) == len(ledger.drawn)
 
 
 def test_known_results_are_counted_once_however_often_they_are_looked_up() -> None:
@@ -443,7 +455,9 @@ def _measured(store: MemoryStore, run_id: str) -> dict[str, dict[str, float]]:
     rewards: dict[str, dict[str, float]] = defaultdict(dict)
     for fact in store.facts(store.drawn(run_id), run_id).values():
         found = outcome(fact) if fact.kind == "rollout" else None
-        if isinstance(found, Rollout) and (found.key.split, found.key.replicate) == (Split.PARETO, 0):
+        if not isinstance(found, Rollout) or found.key.identity == CHEAP:
+            continue
+        if (found.key.split, found.key.replicate) == (Split.PARETO, 0):
             rewards[found.candidate][found.example] = found.reward
     return rewards
 

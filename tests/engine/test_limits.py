@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -273,6 +274,28 @@ def test_an_unknown_price_is_allowed_by_name_and_for_that_role_only() -> None:
     assert executor.calls
 
 
+@pytest.mark.parametrize(("role", "cap"), [("rollout", 0.3), ("rollout", 0.35), ("proposal", 0.05)])
+@pytest.mark.parametrize("name", ["classic", "lanes"])
+def test_each_role_has_a_cap_on_its_own_money(name: str, role: str, cap: float) -> None:
+    money: dict[str, Any] = {f"{role}_usd": cap}
+    limits = Limits(rollouts=2000, steps=300, **money)
+    case = replace(CASES[name](0), limits=limits)
+    with pytest.raises(Misconfigured, match="max_category_costs_usd"):
+        case.job(limits=limits)
+    view, store, _ = ran(case, prices=PRICES)
+    assert view.ledger.role(role).usd <= cap + 1e-9
+    assert ended(view) == f"{role}_usd"
+    assert replay_record(store, view.run.id) == len(view.decisions)
+
+
+def test_a_trial_cap_on_steps_without_a_better_best_ends_the_search() -> None:
+    for name in ("classic", "lanes", "trials"):
+        case = CASES[name](0)
+        short, _, _ = ran(replace(case, settings=replace(case.settings, barren_steps=3)))
+        assert ended(short) == "patience"
+        assert len(short.decisions) < len(ran(case)[0].decisions)
+
+
 CAPS = (0.15, 0.2, 0.25, 0.3, 0.33, 0.41, 0.5, 0.77)
 
 
@@ -333,7 +356,7 @@ def test_a_proposer_that_leads_nowhere_ends_after_a_bounded_number_of_steps(
     endless = replace(case.settings, generations=1_000_000, patience=0, crossover_rate=0.0)
     for limits in (Limits(rollouts=20_000), Limits()):
         view, _, executor = ran(replace(case, settings=endless, limits=limits), proposer=proposer)
-        assert ended(view) == "stalled"
+        assert ended(view) == ("exhausted" if case.mipro and case.algorithm == "mipro" else "stalled")
         epoch = -(-len(case.splits.reflect) // case.settings.minibatch_size)
         bound = max(STALLED_STEPS, STALLED_EPOCHS * epoch)
         assert len(view.of_kind(events.StepStarted)) <= bound * (1 + executor.calls.total())

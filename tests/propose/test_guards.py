@@ -350,3 +350,9 @@ def test_an_excerpt_without_beginning_and_end_is_no_edit() -> None:
         "- be kind\n- be brief",
     ):
         assert check(Proposal({"text": edit}), packet) == {"text": edit}
+
+
+def test_a_component_may_have_a_length_of_its_own() -> None:
+    tight = packet(surface=Surface(SURFACE.placeholders, component_tokens={"system": 8, "absent": 1}))
+    assert check(Proposal({"system": "{topic}" + "x" * 25}), tight)
+    assert refused({"system": "{topic}" + "x" * 26}, tight) is Reason.TOO_LONG

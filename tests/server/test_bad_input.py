@@ -80,20 +80,12 @@ def test_a_misspelt_key_is_told_the_right_one(server: Server) -> None:
 
 
 NOT_YET: list[tuple[dict[str, Any], str]] = [
-    (changed(algorithm="mipro"), "algorithm"),
-    (changed(judge={"enabled": True}), "judge"),
+    (changed(optimization_mode="context"), "optimization_mode"),
     (
-        changed(
-            gepa__proxy_models={
-                "hi_provider": "openai",
-                "hi_model": "a",
-                "lo_provider": "openai",
-                "lo_model": "b",
-            }
-        ),
-        "proxy_models",
+        changed(policy={"model": "m", "provider": "openai", "context_override": {"a": "b"}}),
+        "context_override",
     ),
-    (changed(gepa__adaptive_pool={"level": "LOW"}), "adaptive_pool"),
+    (changed(gepa__proposer_type="agent"), "gepa.proposer_type"),
 ]
 
 

@@ -86,3 +86,23 @@ def test_texts_name_secrets_and_do_not_tell_them() -> None:
     text = "sk-openai was refused at http://127.0.0.1:8080/v1"
     assert without(text, SERVER) == "$OPENAI_API_KEY was refused at http://127.0.0.1:8080/v1"
     assert without("sk-longer", {"A": "sk", "B": "sk-longer"}) == "$B"
+
+
+def test_a_document_may_name_specifications_in_the_servers_folder_only(
+    environment: JobEnvironment, tmp_path: Path
+) -> None:
+    (tmp_path / "specs").mkdir()
+    (tmp_path / "specs/bank.md").write_text("## Answer with a label")
+    named = PromptLearningConfig.from_mapping(
+        {
+            "algorithm": "gepa",
+            "task_app_url": "http://127.0.0.1:8001",
+            "gepa": {"proposer_type": "spec", "spec_path": "bank.md"},
+        }
+    )
+    with pytest.raises(Misconfigured, match="no file is read here"):
+        environment.refuse_others(named)
+    assert environment.of(JOB)["PARETUNE_SPECS"] == ""
+    open_to_specs = replace(environment, server={**SERVER, "PARETUNE_SPECS": str(tmp_path / "specs")})
+    open_to_specs.refuse_others(named)
+    assert open_to_specs.of(JOB)["PARETUNE_SPECS"] == str(tmp_path / "specs")

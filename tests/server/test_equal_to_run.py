@@ -16,7 +16,7 @@ from paretune.engine.workspace import Workspace
 from support.chat_server import chat_server
 from support.foreign_jobs import reflective
 from support.paced_task import paced_task
-from support.programs import KEY, paretune
+from support.programs import KEY, json_lines, paretune
 from support.runs import canonical, first_difference, plain_result
 from support.served import serving
 
@@ -78,7 +78,7 @@ def test_twenty_generations_through_the_server_equal_those_of_the_command_line(t
     assert first_difference(_plain(alone), _plain(through)) == ""
     generations = {body["generation"] for _, body in alone[0]["decisions"] if body["kind"] == "step_started"}
     assert max(generations) == 20
-    assert told["best_train_score"] == json.loads(done.stdout)["result"]["best"]["mean"]
+    assert told["best_train_score"] == json_lines(done.stdout)[-1]["result"]["best"]["mean"]
 
 
 def _plain(record: Any) -> Any:

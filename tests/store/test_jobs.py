@@ -107,6 +107,14 @@ def test_the_job_of_a_run_is_found(jobs: SqlJobs) -> None:
     assert jobs.of_run(ODD) is None
 
 
+def test_jobs_are_listed_without_their_documents(jobs: SqlJobs) -> None:
+    jobs.create(job(2, state="failed", detail="no key"))
+    jobs.create(job(1))
+    first, second = jobs.headings()
+    assert (first.id, first.run_id, first.state) == (job(1).id, "run_1", "queued")
+    assert second == (job(2).id, "job 2", job(2).created_at, "run_2", "failed", "no key")
+
+
 def test_text_that_no_database_takes_is_mended_where_people_read_it_and_kept_in_json(jobs: SqlJobs) -> None:
     jobs.create(job(1, name=ODD, document={"text": ODD}))
     jobs.append(job(1).id, [event(ODD, text=ODD)])

@@ -4,6 +4,7 @@ import itertools
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -28,6 +29,7 @@ from paretune.store import (
     chain,
     new_run_id,
 )
+from paretune.store.base import RunStatus
 
 Fill = Callable[[Store, str], Run]
 NUMBERS = itertools.count()
@@ -310,6 +312,15 @@ def test_the_draws_of_a_run_are_read_when_there_are_other_ones(store: Store) -> 
     store.commit(other, [Draw("c")])
     assert store.draws(run) == store.draws(run, known=1) == ["a", "b"]
     assert store.draws(run, known=2) == []
+
+
+def test_a_list_of_runs_leaves_out_the_jobs_that_nothing_changes_any_more(store: Store) -> None:
+    states: tuple[RunStatus, ...] = ("queued", "failed", "succeeded", "cancelled")
+    for number, state in enumerate(states):
+        store.create_run(Run(f"run_{number}", state, f"2025-01-0{9 - number}", {"seed": 3}, state))
+    whole, listed = store.runs(), store.headings()
+    assert [run.job for run in listed] == [{"seed": 3}, {"seed": 3}, {}, {}]
+    assert [replace(run, job={"seed": 3}) for run in listed] == whole
 
 
 def test_what_no_other_run_may_use_is_a_runs_own(store: Store) -> None:

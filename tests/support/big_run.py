@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import datetime
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from paretune.algorithms.settings import GepaSettings
 from paretune.core import events
 from paretune.core.budget import Limits
 from paretune.core.candidate import Candidate
 from paretune.core.errors import FailureKind
-from paretune.core.events import Decision, to_record
 from paretune.core.example import Example, Split, Splits
 from paretune.core.rollout import Answer, Failure, Identity, Rollout, RolloutKey, Usage
 from paretune.engine.job import Job, split_digests
 from paretune.evaluate.facts import failure_fact, rollout_fact
 from paretune.store import (
-    AttemptBegun,
     AttemptEnded,
     Draw,
-    Fact,
     Run,
     StatusSet,
     Store,
-    StoredDecision,
     Write,
 )
-from paretune.store.chain import chain
+from support.recorder import START, Recorder
 
-START = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 BEFORE = "run_20251231T000000000_00000000"
 """The run that paid for what this one found."""
 LINES = 12
@@ -71,17 +65,13 @@ class Big:
     size: int = 1500
     """Writes in a group."""
     _dice: random.Random = field(init=False)
-    _writes: list[Write] = field(default_factory=list)
+    _record: Recorder = field(init=False)
     _rewards: dict[RolloutKey, float | None] = field(default_factory=dict)
     _quality: dict[str, float] = field(default_factory=dict)
-    _seconds: float = 0.0
-    _decided: int = 0
-    _calls: int = 0
-    _link: str = ""
 
     def __post_init__(self) -> None:
         self._dice = random.Random(self.seed)
-        self._link = self.run_id
+        self._record = Recorder(self.run_id)
 
     @property
     def job(self) -> Job:
@@ -107,12 +97,10 @@ class Big:
 
     def groups(self) -> Iterator[list[Write]]:
         for _ in self._work():
-            if len(self._writes) >= self.size:
-                yield self._writes
-                self._writes = []
-        self._writes.append(StatusSet("succeeded"))
-        yield self._writes
-        self._writes = []
+            if len(self._record.writes) >= self.size:
+                yield self._record.take()
+        self._record.writes.append(StatusSet("succeeded"))
+        yield self._record.take()
 
     # -- the search ----------------------------------------------------------------------------------
 
@@ -123,7 +111,7 @@ class Big:
         started = events.RunStarted(
             job=job.digest, seed=self.seed, candidate=job.seed.id, splits=split_digests(job.splits)
         )
-        self._decide("start", started)
+        self._record.decide("start", started)
         yield from self._admit(job, job.seed, [], 0, pool)
         # What full evaluations and the end leave is for gates: children that are turned down.
         step, last = 0, self.rollouts - 3 * len(job.splits.select) - 2 * len(job.splits.test)
@@ -132,7 +120,9 @@ class Big:
             parent = self._dice.choice(pool[-20:])
             wanted = len(pool) < self.candidates * min(1.0, len(self._rewards) / last)
             yield from self._step(job, step, parent, wanted, pool)
-        self._decide("ended", events.SearchEnded(step=step, reason="rollouts", detail="all of them drawn"))
+        self._record.decide(
+            "ended", events.SearchEnded(step=step, reason="rollouts", detail="all of them drawn")
+        )
         yield from self._end(job, pool)
 
     def _step(
@@ -146,13 +136,13 @@ class Big:
             targets=["system"],
             minibatch=[e.id for e in minibatch],
         )
-        self._decide(f"step/{step}", started)
+        self._record.decide(f"step/{step}", started)
         before = self._ask(job, parent, minibatch)
         yield
         lines = parent.components["system"].split("\n")
         lines[self._dice.randrange(LINES)] = self._line(self._dice)
         child = Candidate({"system": "\n".join(lines)})
-        proposal = self._propose(step)
+        proposal = self._propose(step, child)
         if not wanted and self._dice.random() < 0.1:
             rejected = events.ProposalRejected(
                 step=step,
@@ -161,7 +151,7 @@ class Big:
                 detail="seen before",
                 components=dict(child.components),
             )
-            self._decide(f"step/{step}/rejected", rejected)
+            self._record.decide(f"step/{step}/rejected", rejected)
             return
         self._quality[child.id] = min(0.9, self._quality[parent.id] + self._dice.uniform(-0.1, 0.1))
         proposed = events.ChildProposed(
@@ -174,7 +164,7 @@ class Big:
             rationale="one line made clearer",
             proposal=proposal,
         )
-        self._decide(f"step/{step}/child", proposed)
+        self._record.decide(f"step/{step}/child", proposed)
         after = self._ask(job, child, minibatch)
         yield
         sums = sum(r or 0.0 for r in before), sum(r or 0.0 for r in after)
@@ -187,7 +177,7 @@ class Big:
             pairs=MINIBATCH,
             reason="better" if wanted else "not_better",
         )
-        self._decide(f"step/{step}/gate", gate)
+        self._record.decide(f"step/{step}/gate", gate)
         if wanted:
             yield from self._admit(job, child, [parent.id], step, pool)
 
@@ -215,7 +205,7 @@ class Big:
             best=mean > max((self._quality.get(f"mean/{known.id}", 0.0) for known in pool), default=0.0),
         )
         self._quality[f"mean/{candidate.id}"] = mean
-        self._decide(f"step/{step}/admitted", admitted)
+        self._record.decide(f"step/{step}/admitted", admitted)
         if step:
             pool.append(candidate)
 
@@ -229,12 +219,12 @@ class Big:
         chosen = events.BestChosen(
             best=best.id, chosen_on="select", means={k.id: means[k.id] for k in finalists}, pareto_means=means
         )
-        self._decide("best", chosen)
+        self._record.decide("best", chosen)
         for known in (job.seed, best):
             rewards = [r for r in self._ask(job, known, job.splits.test) if r is not None]
             tests[known.id] = sum(rewards) / max(1, len(rewards))
             yield
-        self._decide("finish", events.RunFinished(best=best.id, test=tests))
+        self._record.decide("finish", events.RunFinished(best=best.id, test=tests))
 
     # -- the record ----------------------------------------------------------------------------------
 
@@ -246,7 +236,7 @@ class Big:
         key = RolloutKey(candidate.id, example.id, example.split, 0, job.identity)
         if key in self._rewards:
             return self._rewards[key]
-        self._seconds += self._dice.expovariate(self.per_second)
+        self._record.seconds += self._dice.expovariate(self.per_second)
         hard = random.Random(example.id).random()
         reward = float(self._dice.random() < self._quality[candidate.id] + 0.4 - 0.8 * hard)
         answer = Answer(
@@ -259,63 +249,51 @@ class Big:
         )
         chance = self._dice.random()
         if candidate.id == job.seed.id and chance < 0.3:  # known from a run before
-            self._writes += [rollout_fact(Rollout(key, answer), 1.0, BEFORE, START.isoformat()), Draw(key.id)]
+            known = rollout_fact(Rollout(key, answer), 1.0, BEFORE, START.isoformat())
+            self._record.writes += [known, Draw(key.id)]
         elif chance < 0.997:
             for number in range(1, 1 + (chance < 0.04)):
                 self._fail(key.id, number, chance)
-            seconds = self._dice.lognormvariate(0, 0.5)
-            fact = rollout_fact(Rollout(key, answer), seconds, self.run_id, self._at)
-            self._call(key.id, "rollout", answer.usage, seconds, fact)
+            self._record.rollout(Rollout(key, answer), self._dice.lognormvariate(0, 0.5))
         else:
             for number in range(1, 4):
                 self._fail(key.id, number, 1.0)
             message = f"{example.id}: the model said nothing for {self._dice.randrange(30)} s"
-            lost = failure_fact(Failure(key, FailureKind.TASK_FAILED, message, 3), 9.0, after=self._decided)
-            self._writes += [
-                lost._replace(scope=self.run_id, paid_by=self.run_id, at=self._at),
-                Draw(key.id),
-            ]
+            lost = failure_fact(
+                Failure(key, FailureKind.TASK_FAILED, message, 3), 9.0, after=self._record.decided
+            )
+            own = lost._replace(scope=self.run_id, paid_by=self.run_id, at=self._record.at)
+            self._record.writes += [own, Draw(key.id)]
             self._rewards[key] = None
             return None
         self._rewards[key] = reward
         return reward
 
-    def _propose(self, step: int) -> str:
-        key = f"p_{self.seed:08x}{step:024x}"
-        body = {"version": 1, "text": self._text(2000)}
-        fact = Fact(key, "proposal", body, "", self.run_id, 4.0, self._at)
-        self._call(key, "proposal", Usage(6000, 500, 0.01), 4.0, fact)
+    def _propose(self, step: int, child: Candidate) -> str:
+        key, usage = f"p_{self.seed:08x}{step:024x}", Usage(6000, 500, 0.01)
+        sent = [{"role": "user", "content": self._text(1000)}]
+        body = {
+            "version": 1,
+            "usage": asdict(usage),
+            "components": dict(child.components),
+            "rationale": "one line made clearer",
+            "demonstrations": [],
+            "transcript": {"messages": sent, "answer": self._text(1000)},
+        }
+        self._record.proposal(key, body, usage, 4.0)
         return key
-
-    def _call(self, key: str, role: str, usage: Usage, seconds: float, fact: Fact) -> None:
-        self._calls += 1
-        id, tokens = f"a_big_{self._calls}", (usage.prompt_tokens, usage.completion_tokens)
-        begun = AttemptBegun(id, key, "rollout" if role == "rollout" else "proposal", 1, 0.001, self._at)
-        end = AttemptEnded(id, "done", "", "", *tokens, usage.cost_usd, seconds, self._at)
-        self._writes += [begun, fact, end]
 
     def _fail(self, key: str, number: int, chance: float) -> None:
         """One attempt that was turned away, took too long, or was out when the process died."""
-        self._calls += 1
-        id = f"a_big_{self._calls}"
-        self._writes.append(AttemptBegun(id, key, "rollout", number, 0.001, self._at))
+        record = self._record
+        id = record.begin(key, "rollout", number)
         if chance < 0.005:
-            self._writes.append(AttemptEnded(id, "lost", at=self._at))
+            record.writes.append(AttemptEnded(id, "lost", at=record.at))
             return
         kind, message = ("rate_limited", f"HTTP 429: try again in {self._dice.randrange(60)} s")
         if chance > 0.03:
             kind, message = "timeout", f"no answer within 30 s to request req_{self._dice.randrange(10**9)}"
-        self._writes.append(AttemptEnded(id, "failed", kind, message, at=self._at))
-
-    def _decide(self, key: str, decision: Decision) -> None:
-        body = to_record(decision)
-        self._link = chain(self._link, key, body)
-        self._writes.append(StoredDecision(self._decided, key, body, self._link, self._seconds, self._at))
-        self._decided += 1
-
-    @property
-    def _at(self) -> str:
-        return (START + datetime.timedelta(seconds=self._seconds)).isoformat(timespec="milliseconds")
+        record.writes.append(AttemptEnded(id, "failed", kind, message, at=record.at))
 
     def _text(self, length: int) -> str:
         start = self._dice.randrange(len(_PROSE) - length)

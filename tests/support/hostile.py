@@ -105,6 +105,32 @@ def hostile_job(url: str, budget: int = 150) -> dict[str, Any]:
     }
 
 
+def hostile_trials(url: str) -> dict[str, Any]:
+    """A job document of a MIPRO search: instructions and demonstrations are as hostile as the rest."""
+    seed = [{"role": "system", "pattern": f"Answer the question, {RULES[0]}. {HOSTILE}", "order": 0}]
+    return {
+        "prompt_learning": {
+            "algorithm": "mipro",
+            "task_app_id": NAME,
+            "task_app_url": url,
+            "task_app_api_key": "$ENVIRONMENT_API_KEY",
+            "initial_prompt": {"id": "hostile", "messages": seed},
+            "mipro": {
+                "env_name": "hostile",
+                "num_iterations": 4,
+                "num_evaluations_per_iteration": 3,
+                "batch_size": 5,
+                "max_concurrent": 4,
+                "max_instructions": 4,
+                "max_demo_sets": 3,
+                "bootstrap_train_seeds": {"start": 0, "end": 12},
+                "online_pool": {"start": 12, "end": 24},
+                "test_pool": {"start": 24, "end": 30},
+            },
+        }
+    }
+
+
 @dataclass(frozen=True)
 class HostileRun:
     """A server with one finished run, whose every text tries to be more than text."""

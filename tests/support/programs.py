@@ -56,6 +56,11 @@ def command_line(*arguments: str, **variables: str) -> tuple[list[str], dict[str
     return command, {**os.environ, "ENVIRONMENT_API_KEY": KEY, **variables}
 
 
+def json_lines(output: str) -> list[dict[str, Any]]:
+    """The lines of `--json` of a command that works on a run or a job; the result is the last one."""
+    return [json.loads(line) for line in output.splitlines()]
+
+
 def paretune(
     *arguments: str, cwd: Path, timeout: float = 100, **variables: str
 ) -> subprocess.CompletedProcess[str]:

@@ -46,4 +46,5 @@ def record(name: str) -> Recorded:
     done = asyncio.run(carry(CASES[name](3)))
     run = done.store.run(done.run_id)
     view = read(done.store, done.run_id)
-    return Recorded(run, tuple(done.store.decisions(done.run_id)), view, job_of(done.run_id))
+    job = job_of(done.run_id, algorithm=run.job.get("algorithm", "gepa"))
+    return Recorded(run, tuple(done.store.decisions(done.run_id)), view, job)

@@ -168,12 +168,14 @@ Fails = Callable[[Dispatch, int], AttemptFailed | None]
 class RulebookExecutor:
     """Rollouts in this process. `calls` counts them by rollout id; answers come in an order of their own.
 
-    `usage` takes the place of the world's own.
+    `usage` takes the place of the world's own. The cheap policy says what the dear one would, or, with the
+    chance of `astray`, something else.
     """
 
     book: Rulebook
     fails: Fails = lambda dispatch, asked: None
     usage: Usage | None = None
+    astray: float = 0.1
     calls: Counter[str] = field(default_factory=Counter)
     in_flight: int = 0
     most_in_flight: int = 0
@@ -193,7 +195,14 @@ class RulebookExecutor:
             return failure
         request = dispatch.request
         answer = self.book.answer(request.candidate.components, request.example.data, request.replicate)
+        if request.tier:
+            return self._cheap(dispatch, answer)
         return answer if self.usage is None else replace(answer, usage=self.usage)
+
+    def _cheap(self, dispatch: Dispatch, answer: Answer) -> Answer:
+        rng = dice("cheap", dict(dispatch.request.candidate.components), dispatch.request.example.id)
+        reward = rng.random() if rng.random() < self.astray else answer.reward
+        return replace(answer, reward=reward, feedback="cheap", usage=Usage(10, 5, 0.0001))
 
 
 # -- proposals ------------------------------------------------------------------------------------

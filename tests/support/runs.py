@@ -7,15 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from paretune.algorithms.settings import GepaSettings, Pipeline, Rungs
+from paretune.algorithms.mipro import MiproSettings, Stage
+from paretune.algorithms.mipro.settings import Bootstrap
+from paretune.algorithms.settings import GepaSettings, Pipeline, PoolSettings, Proxy, Rungs
 from paretune.core.budget import Limits
 from paretune.core.candidate import Candidate
+from paretune.core.demonstrations import COMPONENT, NONE
 from paretune.core.example import Splits
 from paretune.core.rollout import Identity
 from paretune.engine.job import Job
 from paretune.engine.run import Runner
 from paretune.evaluate.evaluator import QueueSettings
-from paretune.propose.base import Proposer
+from paretune.propose.base import Proposer, Surface
 from paretune.propose.reflect import ReflectiveProposer
 from paretune.store import MemoryStore, Run, Store, Write, new_run_id
 from paretune.views.evidence import result
@@ -36,12 +39,21 @@ class Case:
     limits: Limits
     model: bool = False
     queue: QueueSettings = QueueSettings()
+    lo: Identity | None = None
+    mipro: MiproSettings | None = None
+    algorithm: str = "mipro"
 
     def job(self, **changes: Any) -> Job:
-        own = {"settings": self.settings, "limits": self.limits, "queue": self.queue}
+        own: dict[str, Any] = {"settings": self.settings, "limits": self.limits, "queue": self.queue}
+        own |= {"lo": self.lo}
+        start = self.book.start()
+        if self.mipro is not None:
+            own |= {"mipro": self.mipro, "algorithm": self.algorithm}
+            own |= {"surface": Surface(formats={COMPONENT: COMPONENT})}
+            start = {**start, COMPONENT: NONE}
         return Job(
             "rulebook",
-            Candidate(self.book.start()),
+            Candidate(start),
             self.splits,
             Identity("rulebook", "1", f"{self.book.seed}/{self.book.signal}"),
             **{**own, **changes},
@@ -122,14 +134,97 @@ def crowded(seed: int) -> Case:
     return Case(book, splits, settings, Limits(rollouts=420, steps=60), model=True)
 
 
+CHEAP = Identity("rulebook", "1", "cheap")
+SCREEN = Proxy(n_min_hi=4, verify_every=3)
+
+
+def screened(seed: int) -> Case:
+    """A cheap policy looks at children before they are evaluated in full; one component, a test."""
+    book = Rulebook(seed, rules=8, myths=8, flaky=0.2)
+    settings = replace(
+        GepaSettings.classic(seed=seed, minibatch_size=1), rungs=Rungs(16, 0.3, 0.5), proxy=SCREEN
+    )
+    return Case(book, book.splits(pareto=32, test=6), settings, Limits(rollouts=700, steps=40), lo=CHEAP)
+
+
+def lanes_screened(seed: int) -> Case:
+    """Lanes whose heads a cheap policy looks at before they are validated."""
+    case = lanes(seed)
+    settings = replace(case.settings, proxy=SCREEN)
+    splits = case.book.splits(reflect=24, pareto=32)
+    return replace(case, splits=splits, settings=settings, limits=Limits(rollouts=700, steps=40), lo=CHEAP)
+
+
+def trials(seed: int) -> Case:
+    """MIPRO: three components as one stage, demonstrations that mean nothing here, two rounds of texts."""
+    book = Rulebook(seed, THREE, rules=12, most=2, flaky=0.3)
+    stage = Stage("", THREE, COMPONENT, instructions=5, demo_sets=3)
+    mipro = MiproSettings((stage,), Bootstrap(threshold=1.0), batch=6, at_once=3, rounds=(9,), startup=4)
+    settings = replace(
+        GepaSettings.classic(seed=seed, minibatch_size=6),
+        generations=6,
+        children_per_generation=4,
+        pipeline=Pipeline(lanes=3, panel=0),
+    )
+    splits = book.splits(reflect=12, pareto=16, test=8)
+    return Case(book, splits, settings, Limits(rollouts=420, steps=60), mipro=mipro)
+
+
+SHRINKING = PoolSettings(6, 20, 10, 2, 6, 1, 1, 5, 0.5, heat=3, cooldown=3)
+
+
+def pooled(seed: int) -> Case:
+    """The paper's search on a pool that shrinks to less than half of the examples, with heat-ups."""
+    book = Rulebook(seed, THREE[:2], rules=6, myths=8, flaky=0.3)
+    settings = replace(
+        GepaSettings.classic(seed=seed, minibatch_size=2), children_per_generation=3, pool=SHRINKING
+    )
+    return Case(book, book.splits(pareto=24, test=6), settings, Limits(rollouts=420, steps=60))
+
+
+def pooled_lanes(seed: int) -> Case:
+    """Three lanes whose heads are validated on such a pool."""
+    case = lanes(seed)
+    settings = replace(case.settings, children_per_generation=3, pool=SHRINKING)
+    return replace(case, splits=case.book.splits(reflect=24, pareto=24), settings=settings)
+
+
+POOLED: Mapping[str, Callable[[int], Case]] = {"pooled": pooled, "pooled lanes": pooled_lanes}
+
 SYNC: Mapping[str, Callable[[int], Case]] = {
     "classic": classic,
     "merging": merging,
     "shared": shared,
     "judged": judged,
     "rungs": rungs,
+    "screened": screened,
 }
-ASYNC: Mapping[str, Callable[[int], Case]] = {"lanes": lanes, "crowded": crowded}
+
+
+def both(seed: int) -> Case:
+    """GEPA in lanes, MIPRO, and GEPA again."""
+    case = trials(seed)
+    pipeline = Pipeline(lanes=2, validate_every=2, validation_share=0.5, panel=4, plateau=1)
+    settings = replace(GepaSettings.classic(seed=seed, minibatch_size=4), pipeline=pipeline)
+    return replace(case, settings=settings, algorithm="gepa+mipro")
+
+
+def trials_screened(seed: int) -> Case:
+    """MIPRO's full evaluations, looked at by a cheap policy."""
+    case = trials(seed)
+    settings = replace(case.settings, rungs=Rungs(16, 0.3, 0.5), proxy=SCREEN)
+    splits = case.book.splits(reflect=12, pareto=32, test=8)
+    return replace(case, splits=splits, settings=settings, limits=Limits(rollouts=700, steps=60), lo=CHEAP)
+
+
+ASYNC: Mapping[str, Callable[[int], Case]] = {
+    "lanes": lanes,
+    "crowded": crowded,
+    "lanes-screened": lanes_screened,
+    "trials": trials,
+    "both": both,
+    "trials-screened": trials_screened,
+}
 CASES: Mapping[str, Callable[[int], Case]] = {**SYNC, **ASYNC}
 
 

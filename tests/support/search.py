@@ -7,6 +7,7 @@ from paretune.algorithms.trunk import Trunk
 from paretune.core.budget import Ledger
 from paretune.engine.proposals import Proposals
 from paretune.engine.record import RunRecord
+from paretune.engine.tiers import cheap_tier
 from paretune.evaluate.evaluator import Evaluator
 from paretune.evaluate.health import Health
 from paretune.store import MemoryStore
@@ -28,6 +29,7 @@ async def searched(case: Case, executor: RulebookExecutor) -> tuple[MemoryStore,
         job.identity,
         queue=job.queue,
         health=Health(1.0),
+        lo=cheap_tier(job),
         decided=lambda: record.decided,
     )
     ports = Ports(evaluator, Proposals(book, ledger, proposer), record, ledger, lambda step: None)

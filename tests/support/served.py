@@ -190,6 +190,27 @@ def serving(folder: Path, *arguments: str, **variables: str) -> Iterator[Server]
                 _kill(pid)
 
 
+@contextmanager
+def console(store: Path) -> Iterator[str]:
+    """`paretune console` over this store, in a process of its own; its address."""
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    command, environment = command_line("console", str(store), "--port", str(port))
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+
+        def answers() -> bool:
+            assert process.poll() is None
+            try:
+                return httpx.get(f"{url}/").is_success
+            except httpx.TransportError:
+                return False
+
+        try:
+            until(answers, "the console to answer")
+            yield url
+        finally:
+            process.kill()
+
+
 def _children(pid: int) -> list[int]:
     listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
     pairs = [line.split() for line in listed.stdout.splitlines()]

@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from paretune.core.demonstrations import Demonstration, dump
+from paretune.core.placement import with_demonstrations
 from paretune.views.exports import exports, template
 from paretune.views.run_view import RunView, read
 from support.runs import carry, merging
@@ -62,6 +64,57 @@ def test_every_form_keeps_every_text(view: RunView) -> None:
     assert assigned(found["mlflow"], "TEXTS") == components
     # The renderer writes all ends of lines alike.
     assert rendered(found["promptfoo"]) == [*(re.sub("\r\n?", "\n", text) for text in HOSTILE), "asked"]
+
+
+SHOWN = [Demonstration("What is {x}?\n{{ 1 }}", "one\n'two'", "e1"), Demonstration("Nothing?", "none")]
+TEXTS = {"system": "Be brief.", "user": "Q: {query}", "demonstrations": dump(SHOWN)}
+SURFACE = {
+    "roles": {"system": "system", "user": "user"},
+    "placeholders": {"system": [], "user": ["query"]},
+    "formats": {"demonstrations": "demonstrations"},
+}
+TURNS = [
+    ("system", "Be brief."),
+    ("user", "Q: What is {x}?\n{{ 1 }}"),
+    ("assistant", "one\n'two'"),
+    ("user", "Q: Nothing?"),
+    ("assistant", "none"),
+    ("user", "Q: {query}"),
+]
+
+
+def showing(view: RunView, **surface: Any) -> dict[str, str]:
+    run = replace(view.run, job={**view.run.job, "surface": {**SURFACE, **surface}})
+    return exported(replace(view, run=run), TEXTS)
+
+
+def test_demonstrations_are_turns_wherever_a_form_has_messages(view: RunView) -> None:
+    found = showing(view)
+    messages = [{"role": role, "content": text} for role, text in TURNS]
+    assert found["messages"] == "\n\n".join(f"[{role}]\n{text}" for role, text in TURNS)
+    told = json.loads(found["json"])
+    assert (told["messages"], told["components"]) == (messages, TEXTS)
+    assert assigned(found["python"], "MESSAGES") == messages
+    sent = [text.replace("{query}", "{{ query }}") for _, text in TURNS]
+    raw = json.loads(found["promptfoo"].split("\n", 2)[2])["prompts"][0]["raw"]
+    asked = [render(m["content"], query="{{ query }}") for m in json.loads(raw)]
+    assert [m["role"] for m in json.loads(raw)] == [role for role, _ in TURNS]
+    assert asked == sent
+
+
+def test_demonstrations_without_messages_stand_in_the_instructions(view: RunView) -> None:
+    found = showing(view, roles={}, hosts={"demonstrations": "system"})
+    text = with_demonstrations("Be brief.", SHOWN)
+    assert assigned(found["python"], "PROMPTS") == {"system": text, "user": "Q: {query}"}
+    assert assigned(found["mlflow"], "TEXTS") == {"system": text, "user": "Q: {query}"}
+    assert found["messages"].startswith(f"[system]\n{text}\n\n[")
+
+
+def test_dspy_predictors_get_instructions_and_demonstrations(view: RunView) -> None:
+    source = showing(view)["dspy"]
+    assert assigned(source, "INSTRUCTIONS") == {"system": "Be brief.", "user": "Q: {query}"}
+    assert assigned(source, "DEMONSTRATIONS") == {"": [(one.input, one.output) for one in SHOWN]}
+    assert "DEMONSTRATIONS" not in exported(view, {"system": "Be brief."})["dspy"]
 
 
 def test_components_have_names_of_their_own_in_a_registry(view: RunView) -> None:

@@ -55,4 +55,9 @@ async def test_the_frontier_drawing_and_grid_of_a_run(name: str) -> None:
     strips = coverage(run)
     squares = coverage_grid(run, strips).cells
     assert [sum(line == 0) for line in squares] == [strip.gained for strip in strips]
-    assert not (squares == NOT_RUN).any()
+    assert {s.candidate for s in strips} == {row for row in run.rows if run.rewards(row, "pareto")}
+    for strip, line in zip(strips, squares, strict=True):
+        rewards = run.rewards(strip.candidate, "pareto")
+        assert (strip.measured, strip.wins) == (len(rewards), sum(r >= 1.0 for r in rewards.values()))
+        assert sum(line == NOT_RUN) == len(found.examples) - strip.measured
+        assert run.rows[strip.candidate].mean is None or strip.measured == len(found.examples)

@@ -44,6 +44,7 @@ async def test_every_proposal_is_found_with_what_was_sent(name: str) -> None:
                 continue
             found.append(facts[at].key)
             sent = facts[at].body["transcript"]["messages"]
+            assert not isinstance(made, events.OptionAdded)
             if isinstance(made, events.ChildProposed):
                 parent = made.ancestor or made.parents[0]  # an edit that was carried was made on another text
             else:

@@ -93,11 +93,11 @@ def test_inputs_that_nobody_shows_cannot_be_compared(real: RunView) -> None:
 def test_nothing_is_said_of_test_inputs_before_anybody_asked(real: RunView) -> None:
     unasked = replace(real, splits={**real.splits, "test": ["t0", "t1"]})
     assert "leakage_unknown" not in kinds(unasked)
-    assert "no test example among the training ones" not in checked(unasked)
+    assert "no held-out example among the training ones" not in checked(unasked)
 
 
 def test_only_what_was_checked_is_named(real: RunView) -> None:
-    enough, quiet = "enough test examples for the difference", "the difference is above the noise"
+    enough, quiet = "enough held-out examples for the difference", "the difference is above the noise"
     view = with_test(real, [0.0] * 40, [1.0] * 40)
     assert enough in checked(view)
     assert quiet not in checked(view)
@@ -148,4 +148,4 @@ def test_copied_test_text(real: RunView) -> None:
     view = with_best(view, components={**real.seed.components, name: f"Lines.\n{said}\nMore."})
     found = next(warned for warned in warnings(view) if warned.kind == "copied")
     assert found.serious
-    assert "a test example" in found.text
+    assert "a held-out example" in found.text

@@ -23,7 +23,8 @@ LONGEST_WAIT = 8
 class Ablation:
     """Which lines are left out next, and when.
 
-    Only lines go that the `first` texts do not have, and none of a text that is JSON. Those tried least often
+    Only lines go that the `first` texts do not have, and none of a text that is JSON. A line that stands in
+    several components goes from all of them: without one copy nothing would change. Those tried least often
     come first, then those that gained least in the gate of the edit that brought them. `size` lines go at
     once, one more after a success and one fewer after a failure; `wait` steps lie between two attempts, half
     as many after a success and twice as many after a failure. `due` is the step of the next one.
@@ -54,7 +55,8 @@ class Ablation:
         if len(own) < LEAST:
             return None
         own.sort(key=lambda line: (self._tried[line], len(self._gained.get(line, ())), rng.random()))
-        gone = set(own[: self.size])
+        words = {text for _, text in own[: self.size]}
+        gone = {line for line in own if line[1] in words}
         self._tried.update(gone)
         self.due = None
         return {

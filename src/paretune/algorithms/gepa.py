@@ -8,6 +8,7 @@ from functools import partial
 
 from paretune.algorithms.pool import Pool
 from paretune.algorithms.ports import Ports
+from paretune.algorithms.screening import Asking
 from paretune.algorithms.search import Search
 from paretune.core import events
 from paretune.core.budget import PAID
@@ -15,7 +16,7 @@ from paretune.core.candidate import Candidate, CandidateId
 from paretune.core.errors import BudgetExceeded
 from paretune.core.example import Example
 from paretune.core.gate import Acceptance, compare
-from paretune.core.rollout import Outcome, scores
+from paretune.core.rollout import LO, Outcome, scores
 from paretune.evaluate.queue import Priority
 
 __all__ = ["Gepa", "Ports"]
@@ -37,12 +38,14 @@ class Gepa(Search):
     async def run(self, seed: Candidate) -> Pool:
         """Evolve the pool from this seed until a stop applies."""
         self.note(seed)
-        await self._evaluate_fully(0, seed)
+        if seed.id not in self.pool.members:
+            await self._evaluate_fully(0, seed)
         while not (end := self.over or await self.ended(step := self.at + 1)):
             self.at = step
             await self._within_budget(step, self._step(step))
         if end.reason not in {*PAID, "time"}:  # what is left of these is for the closing
             await self._within_budget(step, self._catch_up(step, self.schedule.closing()))
+            await self._within_budget(step, self._complete_finalists())
         return self.pool
 
     async def _within_budget(self, step: int, work: Awaitable[None]) -> None:
@@ -54,6 +57,7 @@ class Gepa(Search):
     # -- one step ---------------------------------------------------------------------------------
 
     async def _step(self, step: int) -> None:
+        await self.pooled.choose(step, self.schedule.generation(step))
         await self._catch_up(step, self.schedule.keep(step - 1) if step > 1 else 0)
         child = await self._merge(step) or await self._mutate(step)
         if child and await self._passes_gate(step, child):
@@ -140,23 +144,41 @@ class Gepa(Search):
             await self._evaluate_fully(step, self.deferred.pop(0))
 
     def _affords_all(self, candidate: Candidate, keep: int) -> bool:
-        """True if all pareto examples fit beside what is kept; what is drawn already costs nothing."""
+        """True if all it is measured on first fits beside what is kept."""
+        return self._fits(candidate, self.pooled.examples, keep)
+
+    def _fits(self, candidate: Candidate, examples: Sequence[Example], keep: int) -> bool:
+        """True if all of these fit beside what is kept; what is drawn already costs nothing."""
         ledger = self.ports.ledger
-        if ledger.affords((), len(self.splits.pareto) + keep):
+        if ledger.affords((), len(examples) + keep):
             return True
-        wanted = self.undrawn(candidate, self.splits.pareto)
+        wanted = self.undrawn(candidate, examples)
         return not wanted or ledger.affords((), wanted + keep)
 
     async def _evaluate_fully(self, step: int, candidate: Candidate) -> None:
         rollouts = partial(self._rollouts, candidate, priority=Priority.FULL)
-        outcomes = await self.evaluated_in_full(step, candidate, rollouts)
+        lo, keep = partial(self._rollouts, priority=Priority.FULL, tier=LO), self.schedule.keep(step)
+        asking = Asking(lo, lambda wanted: self._affords_all(candidate, keep + wanted))
+        outcomes = await self.evaluated_in_full(step, candidate, rollouts, asking)
         if outcomes is not None:
             await self.admit(step, candidate, outcomes)
 
+    async def _complete_finalists(self) -> None:
+        """Who may be a finalist and was measured on a pool only is measured on the rest, if that fits."""
+        for finalist in self.pooled.unfinished(self.pool):
+            if self._fits(finalist, self.splits.pareto, self.schedule.closing()):
+                outcomes = await self._rollouts(finalist, self.splits.pareto, Priority.FULL)
+                await self.pooled.finished(self.at, finalist, outcomes, self.pool)
+
     async def _rollouts(
-        self, candidate: Candidate, examples: Sequence[Example], priority: Priority = Priority.GATE
+        self,
+        candidate: Candidate,
+        examples: Sequence[Example],
+        priority: Priority = Priority.GATE,
+        tier: str = "",
     ) -> list[Outcome]:
-        requests = self.requests(candidate, examples)
+        requests = self.requests(candidate, examples, tier=tier)
         outcomes = await self.paid(self.at, self.ports.evaluate.evaluate(requests, priority))
-        self.notes.keep(candidate.id, outcomes)
+        if not tier:
+            self.notes.keep(candidate.id, outcomes)
         return outcomes

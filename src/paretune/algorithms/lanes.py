@@ -54,9 +54,12 @@ class _Parked:
 
 @dataclass(slots=True)
 class Turns:
-    """Gives the turn to one lane after the other. `now` is the present second of the lanes' clock."""
+    """Gives the turn to one lane after the other. `now` is the present second of the lanes' clock;
+    `name` tells the turns of one search of a run from those of another.
+    """
 
     record: Record
+    name: str = "turn"
     now: float = 0.0
     _taken: int = 0
     _works: int = 0
@@ -109,7 +112,7 @@ class Turns:
 
     async def _next(self) -> _Parked:
         """Whose turn it is, by the record or else by the clock; its work is home."""
-        key = f"turn/{self._taken}"
+        key = f"{self.name}/{self._taken}"
         self._taken += 1
         taken = await self.record.chance(key, _nobody)
         if taken is not None:

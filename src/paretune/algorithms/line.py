@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from paretune.algorithms.finish import Contender
-from paretune.algorithms.lanes import SHARE, Lane, Turns
+from paretune.algorithms.laned import Laned
+from paretune.algorithms.lanes import Lane
 from paretune.algorithms.rungs import rung_ends
-from paretune.algorithms.search import Search
-from paretune.algorithms.spans import Span, Spans
+from paretune.algorithms.screening import Look
+from paretune.algorithms.spans import Span
 from paretune.algorithms.validation import Incumbent, Pace
 from paretune.core import events
 from paretune.core.candidate import Candidate, CandidateId
 from paretune.core.errors import BudgetExceeded
 from paretune.core.example import Example, ExampleId
 from paretune.core.rollout import Outcome, scores
-from paretune.evaluate.queue import Priority
 
 FIRST = 2
 """The first validation does not wait for its share of the rollouts, but for so many times as many steps:
@@ -34,32 +33,23 @@ LATER = 4
 
 
 @dataclass(slots=True)
-class Line(Search):
+class Line(Laned):
     """`head` is what lanes edit, `moves` counts how often another one took its place, `barren` the steps
     since that found nothing to learn.
 
-    `incumbent` is the best head that was evaluated in full. `seen` are first rewards on examples that a
-    proposer may see, in the order of asking. `_drawn` counts the rollouts that each candidate took.
+    `incumbent` is the best head that was evaluated in full.
     """
 
-    turns: Turns = field(init=False)
-    spans: Spans = field(default_factory=Spans)
     head: Candidate = field(init=False)
     incumbent: Incumbent = field(init=False)
     moves: int = 0
     barren: int = 0
     panel: tuple[Example, ...] = ()
     pace: Pace = field(init=False)
-    seen: dict[CandidateId, dict[ExampleId, float]] = field(default_factory=dict)
     _unvalidated: int = 0
     _validating: bool = False
     _validated_at: int = 0
     _measured: dict[CandidateId, Mapping[ExampleId, float]] = field(default_factory=dict)
-    _drawn: Counter[CandidateId] = field(default_factory=Counter)
-
-    def __post_init__(self) -> None:
-        Search.__post_init__(self)
-        self.turns = Turns(self.ports.record)
 
     async def begin(self, lane: Lane, seed: Candidate) -> None:
         """The seed is head and incumbent, with all pareto examples and the panel."""
@@ -70,18 +60,23 @@ class Line(Search):
         outcomes = await self.rollouts(lane, 0, seed, self.everything)
         await self._admitted(0, seed, outcomes)
         self.incumbent = Incumbent(seed, scores(outcomes))
-        self._validated_at = len(self.ports.ledger.drawn)
+        self._validated_at = self._by_hi
 
     @property
     def everything(self) -> tuple[Example, ...]:
-        """What a head is validated on."""
+        """What a head is validated on; on the examples of the pool, if there is one, and the panel first."""
         return (*self.splits.pareto, *self.panel)
+
+    @property
+    def _by_hi(self) -> int:
+        """Rollouts so far, without the cheap policy's: what the next validation waits for is HI's."""
+        return len(self.ports.ledger.drawn) - self.cheap
 
     async def move(self, step: int, head: Candidate, reason: str) -> None:
         """This is the head now; a validation may be due."""
         self.head, self.moves, self.barren = head, self.moves + 1, 0
         self.note(head)
-        self.schedule.last_better = self.schedule.generation(step)
+        self.schedule.better(step)
         moved = events.HeadMoved(
             step=step,
             head=head.id,
@@ -111,24 +106,27 @@ class Line(Search):
         at_once = len(self.pool.members) == 1 and self._unvalidated >= FIRST * self.pace.every
         if IDLE * self.barren * self.settings.minibatch_size >= len(self.splits.reflect):
             at_once = True
-        since = len(self.ports.ledger.drawn) - self._validated_at
-        least = max(0, len(self.everything) - self._drawn[head.id])
+        since = self._by_hi - self._validated_at
+        order = self.order()
+        spared = len(self.everything) - len(order)  # goes into edits: a pool makes none come sooner
+        least = max(0, len(self.everything) - self.asked_of[head.id])
         if not at_once and not self.pace.due(self._unvalidated, since, least):
             return  # what it takes is counted exactly only where that may decide
-        wanted = self.undrawn(head, self.everything)
-        if (at_once or self.pace.due(self._unvalidated, since, wanted)) and self.affords(wanted):
+        wanted = self.undrawn(head, order)
+        if (at_once or self.pace.due(self._unvalidated, since, wanted + spared)) and self.affords(wanted):
             self._validating, self._unvalidated = True, 0
-            self._validated_at = len(self.ports.ledger.drawn) + wanted
+            self._validated_at = self._by_hi + wanted
             begun = events.ValidationStarted(step=step, candidate=head.id, panel=len(self.panel))
             await self.ports.record.step(f"{step}/validation/{head.id}", lambda: begun)
             # Drawn here and now: other lanes go on before this one has its first turn.
-            asked = self._rungs(self.order())[0]
-            span = self._start(head, asked, background=True)
-            self.turns.start(lambda lane: self._validate(lane, step, head, span))
+            span = self.start(head, self._rungs(order)[0], background=True)
+            self.turns.start(lambda lane: self._validate(lane, step, head, order, span))
 
-    async def _validate(self, lane: Lane, step: int, head: Candidate, span: Span) -> None:
+    async def _validate(
+        self, lane: Lane, step: int, head: Candidate, order: Sequence[Example], span: Span
+    ) -> None:
         try:
-            won = await self._measured_in_rungs(lane, step, head, span)
+            won = await self._measured_in_rungs(lane, step, head, order, span)
         except BudgetExceeded as stop:
             await self.stopped(step, stop)
             return
@@ -139,25 +137,32 @@ class Line(Search):
 
     async def measure(self, lane: Lane, step: int, child: Candidate) -> bool:
         """A child from off the line is evaluated in full at once; if it wins (True), it is the head."""
-        if not self.affords(self.undrawn(child, self.everything)):
+        order = self.order()
+        if not self.affords(self.undrawn(child, order)):
             await self.put_off(step, child)
             return False
-        if not await self._measured_in_rungs(lane, step, child):
+        if not await self._measured_in_rungs(lane, step, child, order):
             return False
         await self.move(step, child, "won")
         return True
 
     def order(self) -> list[Example]:
-        """All that a head is validated on, in the order in which heads are measured; one per run."""
-        return self.stream("rungs", 0).sample(self.everything, len(self.everything))
+        """What a head is validated on first, in the order in which heads are measured; one per run."""
+        mixed = self.stream("rungs", 0).sample(self.everything, len(self.everything))
+        return self.pooled.of(mixed, self.panel)
 
     def _rungs(self, order: Sequence[Example]) -> list[Sequence[Example]]:
         """Parts of it; after each one the head is looked at."""
-        ends = rung_ends(LATER * self.settings.rungs.first, len(order))
+        ends = rung_ends(self.screens.first or LATER * self.settings.rungs.first, len(order))
         return [order[start:end] for start, end in pairwise([0, *ends])]
 
     async def _measured_in_rungs(
-        self, lane: Lane, step: int, candidate: Candidate, begun: Span | None = None
+        self,
+        lane: Lane,
+        step: int,
+        candidate: Candidate,
+        order: Sequence[Example],
+        begun: Span | None = None,
     ) -> bool | None:
         """True if it is the incumbent now; None if it was not scored, or the budget did not last.
 
@@ -165,34 +170,45 @@ class Line(Search):
         its first part, if that is under way in the background.
         """
         outcomes: dict[ExampleId, Outcome] = {}
-        order, background = self.order(), begun is not None
+        background = begun is not None
         for part in self._rungs(order):
             if begun is None:
                 if not self.affords(self.undrawn(candidate, part)):
                     if candidate not in self.deferred:
                         await self.put_off(step, candidate)
                     return None
-                begun = self._start(candidate, part, background=background)
-            home = await self._home(lane, step, candidate, begun)
+                begun = self.start(candidate, part, background=background)
+            home = await self.home(lane, step, candidate, begun)
             outcomes, begun = outcomes | {e.id: o for e, o in zip(part, home, strict=True)}, None
-            if len(outcomes) < len(order) and await self._losing(step, candidate, order, outcomes):
+            if len(outcomes) < len(order) and await self._losing(lane, step, candidate, order, outcomes):
                 self._validated_at -= self.undrawn(candidate, order) if background else 0  # saved
                 return await self._compared(step, candidate, list(outcomes.values()), stopped=True)
-        whole = [outcomes[e.id] for e in self.everything]
-        if not await self._admitted(step, candidate, whole):
+        await self.screens.done(candidate, outcomes)
+        known = [outcomes[e.id] for e in self.everything if e.id in outcomes]
+        if not await self._admitted(step, candidate, known):
             return None
-        return await self._compared(step, candidate, whole)
+        return await self._compared(step, candidate, known)
 
     async def _losing(
-        self, step: int, head: Candidate, order: Sequence[Example], outcomes: Mapping[ExampleId, Outcome]
+        self,
+        lane: Lane,
+        step: int,
+        head: Candidate,
+        order: Sequence[Example],
+        outcomes: Mapping[ExampleId, Outcome],
     ) -> bool:
         """Cells do not count: what a head knows its line knows, and parents seldom come from the frontier."""
         closed = dict.fromkeys((e.id for e in order), max(1.0, self.settings.perfect))
-        contest = self.contest(order, self.incumbent.rewards, closed)
-        return await self.hopeless(step, head, outcomes, self.incumbent.candidate, contest, ODDS)
+        contest, rungs = self.contest(order, self.incumbent.rewards, closed), self.settings.rungs
+        look = Look(step, head, self.incumbent.candidate, contest, order, outcomes, ODDS, 0.0)
+        if rungs.first and len(outcomes) >= LATER * rungs.first and await self.hopeless(look):
+            return True
+        asking = self.asking(lane, step, head, order)
+        return await self.screens.look(replace(look, level=rungs.level), asking)
 
     async def catch_up(self, lane: Lane) -> None:
-        """At the end: the head and those put off get their full evaluation, as far as the budget holds it.
+        """At the end: the head and those put off get their full evaluation, as far as the budget holds it,
+        and who was measured on a pool only the rest of it, the incumbent first.
 
         A head for which it does not is a finalist all the same.
         """
@@ -201,34 +217,57 @@ class Line(Search):
             for candidate in (self.head, *self.deferred):
                 if candidate.id not in self.pool.members:
                     await self._caught_up(lane, candidate)
+            for finalist in dict.fromkeys((self.incumbent.candidate, *self.pooled.unfinished(self.pool))):
+                await self._finished(lane, finalist)
         except BudgetExceeded as stop:
             await self.stopped(self.at, stop)
         self.deferred = [c for c in self.deferred if c.id not in self.pool.members]
 
     async def _caught_up(self, lane: Lane, candidate: Candidate) -> None:
-        wanted = self.undrawn(candidate, self.everything) + self.schedule.closing()
+        order = self.order()
+        rest = len(self.everything) - len(order)  # of whoever is the incumbent then
+        wanted = self.undrawn(candidate, order) + rest + self.schedule.closing()
         if not self.ports.ledger.affords((), wanted):
             if candidate not in self.deferred:
                 await self.put_off(self.at, candidate)
             return
-        outcomes = await self.rollouts(lane, self.at, candidate, self.everything)
+        asked = set(order)
+        outcomes = await self.rollouts(lane, self.at, candidate, [e for e in self.everything if e in asked])
         if await self._admitted(self.at, candidate, outcomes):
             await self._compared(self.at, candidate, outcomes)
 
+    async def _finished(self, lane: Lane, finalist: Candidate) -> None:
+        """Who may be a finalist and was measured on a pool only is measured on the rest, if that fits."""
+        wanted = self.undrawn(finalist, self.everything) + self.schedule.closing()
+        if not self.pool.complete(finalist.id) and self.ports.ledger.affords((), wanted):
+            outcomes = await self.rollouts(lane, self.at, finalist, self.everything)
+            self._measured[finalist.id] = scores(outcomes)
+            await self.pooled.finished(self.at, finalist, outcomes, self.pool)
+
     async def _admitted(self, step: int, candidate: Candidate, outcomes: list[Outcome]) -> bool:
-        pareto = outcomes[: len(self.splits.pareto)]
+        panel = {example.id for example in self.panel}
+        pareto = [outcome for outcome in outcomes if outcome.example not in panel]
         self._measured[candidate.id] = scores(outcomes)
         return candidate.id not in self.pool.members and await self.admit(step, candidate, pareto)
 
     async def _compared(
-        self, step: int, new: Candidate, outcomes: list[Outcome], *, stopped: bool = False
+        self,
+        step: int,
+        new: Candidate,
+        outcomes: list[Outcome],
+        *,
+        stopped: bool = False,
     ) -> bool:
         """True if the newly validated one is the incumbent now; if clearly worse, its line falls back.
 
-        One that was `stopped` before the end has lost.
+        One that was `stopped` before the end has lost. On a pool the difference is estimated for everything.
         """
-        old = self.incumbent.candidate
-        duel = self.incumbent.challenge(new, scores(outcomes), complete=not stopped)
+        old, rewards = self.incumbent.candidate, scores(outcomes)
+        found = await self.pooled.compared(step, new, rewards, self.incumbent, len(self.everything))
+        shorter = new.origin == "ablation"
+        duel = self.incumbent.challenge(
+            new, rewards, complete=not stopped, difference=found, ties=shorter and found is None
+        )
         ended = events.ValidationEnded(
             step=step,
             candidate=new.id,
@@ -245,8 +284,11 @@ class Line(Search):
     def contenders(self) -> list[Contender]:
         """Who was validated, by everything that it was validated on; then those put off."""
         all_of = self._measured if self.panel else {}
+        leader = self.incumbent.candidate.id
         members = [
-            Contender(m.candidate, m.rewards, all_of.get(m.candidate.id, {})) for m in self.pool.ranked()
+            Contender(m.candidate, known, all_of.get(m.candidate.id, {}) if known else {})
+            for m in self.pool.ranked()
+            for known in [self.pooled.known(self.pool, m, leader)]
         ]
         members.sort(key=lambda one: (not self.pool.scored_enough(one.candidate.id), -one.mean))
         return [*members, *map(Contender, self.deferred)]
@@ -264,47 +306,7 @@ class Line(Search):
         last = set(failed[::-1][: self.settings.known_failures])
         return tuple(e for e in self.splits.reflect if e.id in last)
 
-    # -- rollouts and budget ----------------------------------------------------------------------
-
     def kept(self) -> int:
         """Kept for the closing, and where nothing else chooses the best, for the head's validation."""
         head = 0 if self.splits.select else len(self.everything)
         return self.schedule.closing() + head
-
-    def affords(self, wanted: int) -> bool:
-        return self.ports.ledger.affords((), wanted + self.kept())
-
-    async def rollouts(
-        self,
-        lane: Lane,
-        step: int,
-        candidate: Candidate,
-        examples: Sequence[Example],
-        replicate: int = 0,
-    ) -> list[Outcome]:
-        """Outcomes, noted in this lane's turn; a proposer sees first draws only. Raises BudgetExceeded."""
-        span = self._start(candidate, examples, replicate)
-        return await self._home(lane, step, candidate, span, noted=not replicate)
-
-    def _start(
-        self,
-        candidate: Candidate,
-        examples: Sequence[Example],
-        replicate: int = 0,
-        *,
-        background: bool = False,
-    ) -> Span:
-        evaluate, requests = self.ports.evaluate, self.requests(candidate, examples, replicate)
-        work = evaluate.start(requests, Priority.BACKGROUND if background else Priority.GATE)
-        self._drawn[candidate.id] += len(work.new)
-        slots = max(1, evaluate.concurrency // SHARE) if background else 0
-        return self.spans.begin(work, self.turns.now, slots)
-
-    async def _home(
-        self, lane: Lane, step: int, candidate: Candidate, span: Span, *, noted: bool = True
-    ) -> list[Outcome]:
-        outcomes = await self.paid(step, lane.work(span.work, span.ends))
-        self.spans.over(span)
-        noticed = self.notes.keep(candidate.id, outcomes if noted else ())
-        self.seen.setdefault(candidate.id, {}).update(noticed)
-        return outcomes

@@ -21,7 +21,8 @@ ROUNDING = 1e-9
 class Member:
     """A candidate with its measured rewards on pareto examples.
 
-    `mean` is over what was scored. `cursor` is the next component's turn.
+    `mean` is over what was scored, or an estimate where not all was asked. `cursor` is the next component's
+    turn.
     """
 
     candidate: Candidate
@@ -36,8 +37,8 @@ class Pool:
 
     `lineage` holds the parents of everybody who is a member or has descendants.
 
-    `examples` is the number of pareto examples: who was scored on fewer than half of them ranks behind
-    all others and is never the best.
+    `examples` is the number of pareto examples: who was scored on fewer than half of those that it was asked
+    ranks behind all others and is never the best.
     """
 
     kind: FrontierType
@@ -53,8 +54,13 @@ class Pool:
     def __post_init__(self) -> None:
         self.frontier = Frontier(self.epsilon)
 
-    def admit(self, candidate: Candidate, outcomes: list[Outcome]) -> list[str]:
-        """Add a measured candidate; returns the cells that it alone now leads, as text."""
+    def admit(
+        self, candidate: Candidate, outcomes: list[Outcome], estimate: float | None = None
+    ) -> list[str]:
+        """Add a measured candidate; returns the cells that it alone now leads, as text.
+
+        `estimate` is its mean where only some examples were asked.
+        """
         if candidate.id in self.members:
             raise ValueError(f"{candidate.id} is a member already")
         self.lineage[candidate.id] = candidate.parents
@@ -62,6 +68,7 @@ class Pool:
         named = (o for o in outcomes if isinstance(o, Rollout) and o.answer.objectives)
         objectives = {o.example: o.answer.objectives for o in named}
         mean = sum(rewards.values()) / len(rewards) if rewards else float("-inf")
+        mean = mean if estimate is None else estimate
         kept = Rewards(outcomes, self._columns)
         self._columns = kept.columns
         cursor = max((self.members[p].cursor for p in candidate.parents if p in self.members), default=0)
@@ -90,7 +97,10 @@ class Pool:
         return found
 
     def _beats_best(self, candidate: CandidateId) -> bool:
-        """By the mean over the examples that both were scored on."""
+        """By the mean over the examples that both were scored on, or by an estimate."""
+        if not (self.complete(candidate) and self.complete(self.best)):
+            ahead = self.members[candidate].mean - self.members[self.best].mean
+            return self.scored_enough(candidate) and ahead > ROUNDING
         new, best = (self.members[c].rewards.plain() for c in (candidate, self.best))
         shared = [example for example in new if example in best]
         if not self.scored_enough(candidate) or not shared:
@@ -98,8 +108,13 @@ class Pool:
         difference = math.fsum(new[e] for e in shared) - math.fsum(best[e] for e in shared)
         return difference / len(shared) > ROUNDING
 
+    def complete(self, candidate: CandidateId) -> bool:
+        """Whether it was asked on all examples."""
+        return len(self.members[candidate].rewards.columns) >= self.examples
+
     def scored_enough(self, candidate: CandidateId) -> bool:
-        return 2 * len(self.members[candidate].rewards) >= self.examples
+        rewards = self.members[candidate].rewards
+        return 2 * len(rewards) >= min(self.examples, len(rewards.columns))
 
     def ranked(self) -> list[Member]:
         """The best, then the other members by mean; the earlier one wins a tie."""

@@ -23,7 +23,8 @@ class Race:
     many guards would turn down whoever changes much, and one without would take whoever breaks much.
 
     First come the failures: a child that gains nothing there is out. Passes follow in chunks of
-    `chunk`, until what is left cannot change the sign. Rewards are taken to be 0 at least.
+    `chunk`, until what is left cannot change the sign. Rewards are taken to be 0 at least. With `ties` a draw
+    passes, too, so that a child which loses nothing goes on to the last example.
     """
 
     failed: Mapping[ExampleId, float]
@@ -31,6 +32,7 @@ class Race:
     share: float
     chunk: int
     rng: Random
+    ties: bool = False
     after: dict[ExampleId, float] = field(default_factory=dict)
     asked: list[ExampleId] = field(default_factory=list)
     _chunks: list[list[ExampleId]] = field(init=False)
@@ -71,12 +73,17 @@ class Race:
         new = math.fsum(self.after[e] for e in pairs)
         if not pairs or 2 * len(pairs) < len(self.asked):
             return Verdict(False, old, new, len(pairs), "too_few_scored")
-        better = self._difference(worst=False) > ROUNDING
+        difference = self._difference(worst=False)
+        if self.ties and abs(difference) <= ROUNDING:
+            return Verdict(True, old, new, len(pairs), "equal")
+        better = difference > ROUNDING
         return Verdict(better, old, new, len(pairs), "improved" if better else "not_improved")
 
     def _decided(self) -> bool:
         if not self.asked:
             return False
+        if self.ties:
+            return self._difference(worst=False) < -ROUNDING
         if self._mean(self.failed) <= ROUNDING and self.failed:
             return True
         return self._difference(worst=True) > ROUNDING or self._difference(worst=False) <= ROUNDING

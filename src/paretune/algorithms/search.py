@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from paretune.algorithms.doubt import Doubt
@@ -12,8 +12,10 @@ from paretune.algorithms.finish import Contender
 from paretune.algorithms.merge import Merge, Merger, gate_examples
 from paretune.algorithms.notebook import Notebook, TurnedDown
 from paretune.algorithms.pool import Member, Pool
+from paretune.algorithms.pooled import Pooled
 from paretune.algorithms.ports import Drafted, Ports
 from paretune.algorithms.rungs import Contest, rung_ends
+from paretune.algorithms.screening import Asking, Look, Screens
 from paretune.algorithms.settings import GepaSettings
 from paretune.algorithms.stops import Schedule
 from paretune.core import events
@@ -31,6 +33,12 @@ from paretune.propose.guards import Rejected, check
 
 T = TypeVar("T")
 
+PAUSE = 2
+"""Steps between two searches of a run: the end of one and the beginning of the next have their own."""
+
+GAINING = ("mutation", "join")
+"""Origins of children that must gain something; a merge, or a text without some lines, need only hold."""
+
 
 @dataclass(slots=True)
 class Search:
@@ -38,7 +46,8 @@ class Search:
 
     `known` are the seed and all who passed a gate, `deferred` those among them whose full evaluation did not
     fit the budget. `tried` are proposals that were turned down, by parent. `over` says why no further step
-    begins; `broke` that work could not be paid, so that what else is under way is given up.
+    begins; `broke` that work could not be paid, so that what else is under way is given up. `pooled` says
+    on which pareto examples a child is measured first.
     """
 
     splits: Splits
@@ -53,19 +62,31 @@ class Search:
     schedule: Schedule = field(init=False)
     notes: Notebook = field(init=False)
     doubt: Doubt = field(default_factory=Doubt)
+    screens: Screens = field(init=False)
     minibatches: int = 0
     at: int = 0
     over: events.SearchEnded | None = None
     broke: bool = False
+    pooled: Pooled = field(init=False)
     _works: int = 0
-    _order: list[Example] = field(init=False)
+    pareto_order: list[Example] = field(init=False)
 
     def __post_init__(self) -> None:
         self.pool = Pool(self.settings.frontier, self.settings.epsilon, len(self.splits.pareto))
+        self.pooled = Pooled(self.splits.pareto, self.settings, self.ports.record)
         self.merger = Merger(self.settings.merge_overlap_floor)
         self.schedule = Schedule(self.settings, self.splits, self.ports.ledger)
         self.notes = Notebook(self.splits.reflect, self.settings.perfect)
-        self._order = self.stream("rungs", 0).sample(self.splits.pareto, len(self.splits.pareto))
+        self.screens = Screens(self.settings.proxy, self.ports)
+        self.pareto_order = self.stream("rungs", 0).sample(self.splits.pareto, len(self.splits.pareto))
+
+    def follow(self, before: Search) -> None:
+        """Go on after another search of the same run, with the pool that it left and all it noted."""
+        self.pool, self.notes, self.doubt = before.pool, before.notes, before.doubt
+        self.known, self.tried, self.deferred = before.known, before.tried, before.deferred
+        self.minibatches, self.at = before.minibatches, before.at + PAUSE
+        self.screens = before.screens
+        self.schedule.better_at = self.at
 
     # -- choices ----------------------------------------------------------------------------------
 
@@ -73,8 +94,10 @@ class Search:
         return stream(self.settings.seed, purpose, step)
 
     def frontier_parent(self, step: int) -> CandidateId:
-        """By frontier frequency among the non-dominated, as in the paper."""
-        frequencies = self.pool.frontier.frequencies()
+        """By frontier frequency among the non-dominated, as in the paper, or any of the archive."""
+        if self.settings.selection == "random":
+            return self.stream("parent", step).choice(self.pool.frontier.candidates)
+        frequencies = self.pooled.frequencies(self.pool.frontier)
         return choose_parent(frequencies, self.stream("parent", step), self.settings.pressure)
 
     def targets(self, step: int, names: Sequence[str], cursor: int) -> tuple[str, ...]:
@@ -265,10 +288,14 @@ class Search:
     async def judged(
         self, step: int, child: Candidate, verdict: Verdict, baseline: CandidateId = "", number: int = 0
     ) -> bool:
-        """The gate's verdict on record; a child that fell is remembered for its parent's next proposal.
+        """The gate's verdict on record, and what `least_gain` asks for beside it; a child that fell is
+        remembered for its parent's next proposal.
 
         `baseline` is who had to be beaten, if not the parent; `number` counts the gates of this step.
         """
+        least = self.settings.least_gain * verdict.pairs
+        if child.origin in GAINING and verdict.passed and 0 < least >= verdict.after - verdict.before:
+            verdict = replace(verdict, passed=False, reason="too_little")
         made = events.GateDecided(
             step=step,
             child=child.id,
@@ -292,9 +319,9 @@ class Search:
     # -- full evaluation --------------------------------------------------------------------------
 
     def requests(
-        self, candidate: Candidate, examples: Sequence[Example], replicate: int = 0
+        self, candidate: Candidate, examples: Sequence[Example], replicate: int = 0, tier: str = ""
     ) -> list[RolloutRequest]:
-        return [RolloutRequest(candidate, example, replicate) for example in examples]
+        return [RolloutRequest(candidate, example, replicate, tier) for example in examples]
 
     def undrawn(self, candidate: Candidate, examples: Sequence[Example]) -> int:
         """Rollouts that scoring this candidate on these examples would take from the budget."""
@@ -306,25 +333,38 @@ class Search:
         step: int,
         candidate: Candidate,
         rollouts: Callable[[Sequence[Example]], Awaitable[list[Outcome]]],
+        asking: Asking,
     ) -> list[Outcome] | None:
-        """Outcomes on all pareto examples, in their order; None if it was stopped in a rung.
+        """Outcomes on all pareto examples, in their order, or on those of the pool; None if it was stopped
+        in a rung, or by LO.
 
         `rollouts` is asked for one rung after the other; it notes what a proposer may see.
         """
-        pareto, order, outcomes = self.splits.pareto, self._order, dict[ExampleId, Outcome]()
+        outcomes = dict[ExampleId, Outcome]()
+        pareto, order = self.splits.pareto, self.pooled.of(self.pareto_order)
         settings = self.settings.rungs
-        first = settings.first if self._rival() else 0
-        for end in rung_ends(first, len(pareto)):
+        first = (settings.first or self.screens.first) if self._rival() else 0
+        for end in rung_ends(first, len(order)):
             asked = order[len(outcomes) : end]
             outcomes |= zip((e.id for e in asked), await rollouts(asked), strict=True)
-            rival = self._rival() if end < len(pareto) else None
+            rival = self._rival() if end < len(order) else None
             if rival is None:
                 continue
             front = {cell[1]: best for cell, best in self.pool.frontier.best_scores().items()}
             contest = self.contest(order, rival.rewards.plain(), front)
-            if await self.hopeless(step, candidate, outcomes, rival.candidate, contest, settings.level):
+            level, enough = settings.level, settings.cells * len(pareto)
+            look = Look(step, candidate, rival.candidate, contest, order, outcomes, level, enough)
+            if settings.first and await self.hopeless(look):
                 return None
-        return [outcomes[e.id] for e in pareto]
+            if await self.screens.look(look, asking):
+                return None
+        await self.screens.done(candidate, outcomes)
+        if rest := [e for e in pareto if e.id not in outcomes]:
+            best = self.pool.members[self.pool.best]
+            fits = self.ports.ledger.affords((), self.undrawn(candidate, rest) + self.schedule.closing())
+            if await self.pooled.goes_on(step, candidate, outcomes, best, fits=fits):
+                outcomes |= zip((e.id for e in rest), await rollouts(rest), strict=True)
+        return [outcomes[e.id] for e in pareto if e.id in outcomes]
 
     def contest(
         self,
@@ -336,30 +376,22 @@ class Search:
         perfect = max(1.0, self.settings.perfect)
         return Contest([e.id for e in order], rival, front, perfect, self.settings.epsilon)
 
-    async def hopeless(
-        self,
-        step: int,
-        candidate: Candidate,
-        outcomes: Mapping[ExampleId, Outcome],
-        rival: Candidate,
-        contest: Contest,
-        level: float,
-    ) -> bool:
+    async def hopeless(self, look: Look) -> bool:
         """After a rung, on record: whether the candidate can neither beat its rival nor win cells that
         matter."""
-        measured, enough = len(outcomes), self.settings.rungs.cells * len(self.splits.pareto)
-        now = contest.standing(measured, scores(list(outcomes.values())), level)
+        step, candidate, measured = look.step, look.candidate.id, len(look.outcomes)
+        now = look.contest.standing(measured, scores(list(look.outcomes.values())), look.level)
         decision = events.RungEnded(
             step=step,
-            candidate=candidate.id,
-            rival=rival.id,
+            candidate=candidate,
+            rival=look.rival.id,
             measured=measured,
-            wanted=len(contest.order),
+            wanted=len(look.contest.order),
             chance=now.chance,
             cells=now.cells,
-            stopped=now.hopeless(level, enough),
+            stopped=now.hopeless(look.level, look.enough),
         )
-        made = await self.ports.record.step(f"{step}/rung/{candidate.id}/{measured}", lambda: decision)
+        made = await self.ports.record.step(f"{step}/rung/{candidate}/{measured}", lambda: decision)
         return made.stopped
 
     def _rival(self) -> Member | None:
@@ -379,9 +411,11 @@ class Search:
         if not any(isinstance(outcome, Rollout) for outcome in outcomes):
             await self._unscored(step, candidate, outcomes)
             return False
-        gained = self.pool.admit(candidate, outcomes)
+        estimate = self.pooled.estimate(self.pool, outcomes)
+        gained = self.pool.admit(candidate, outcomes, estimate)
+        self.pooled.heard(candidate.id, outcomes)
         if self.pool.best == candidate.id:
-            self.schedule.last_better = self.schedule.generation(step)
+            self.schedule.better(step)
         admission = self._admission(step, candidate, outcomes, gained)
         await self.ports.record.step(f"{step}/admitted/{candidate.id}", lambda: admission)
         leaver = self.pool.crowded_out(self.settings.archive_size)
@@ -394,13 +428,16 @@ class Search:
 
     def contenders(self) -> list[Contender]:
         """Who may be the result, best first: the members, then those put off."""
-        members = [Contender(member.candidate, member.rewards) for member in self.pool.ranked()]
+        members = [
+            Contender(m.candidate, self.pooled.known(self.pool, m, self.pool.best))
+            for m in self.pool.ranked()
+        ]
         return [*members, *map(Contender, self.deferred)]
 
     async def put_off(self, step: int, candidate: Candidate) -> None:
         """It passed its gate, and its full evaluation must wait for budget that may be left at the end."""
         self.deferred.append(candidate)
-        self.schedule.last_better = self.schedule.generation(step)
+        self.schedule.better(step)
         wanted = self.undrawn(candidate, self.splits.pareto)
         left = self.ports.ledger.left() or 0
         decision = events.EvaluationDeferred(step=step, child=candidate.id, wanted=wanted, left=left)
@@ -430,4 +467,5 @@ class Search:
             failed=len(outcomes) - len(member.rewards),
             gained=gained,
             best=self.pool.best == candidate.id,
+            pool=0 if self.pool.complete(candidate.id) else len(outcomes),
         )

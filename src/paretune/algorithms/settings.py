@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
+from paretune.core.example import ExampleId
 from paretune.core.frontier import FrontierType
 from paretune.core.gate import Acceptance
 
@@ -56,6 +58,64 @@ class Rungs:
     cells: float = 0.03
 
 
+class ProxyRule(StrEnum):
+    """How a cheap model's rewards are used."""
+
+    CONTROL_VARIATE = "control_variate"
+    R2 = "r2"
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A cheap policy (LO) screens children before the job's own (HI) evaluates them in full.
+
+    `CONTROL_VARIATE`: HI on a random part, LO on all; on while the correlation of the two is worth LO's
+    price. `R2`, as documented: LO alone, once a regression on `n_min_hi` examples has `r2_thresh`, until it
+    has less than `r2_stop`. Every `verify_every`-th child that would be stopped is not (0: none). Off for
+    good once what was saved is below `patience_usd`. `lo_usd` and `hi_usd` are the prices of a rollout where
+    answers do not tell; without these LO is taken to cost `ASSUMED_PRICE` of HI. `verdict_usd` is what a
+    verifier takes for a rollout by either.
+    """
+
+    rule: ProxyRule = ProxyRule.CONTROL_VARIATE
+    n_min_hi: int = 5
+    r2_thresh: float = 0.5
+    r2_stop: float = 0.2
+    sigma_max: float = 1e6
+    sigma_stop: float = 1e9
+    verify_every: int = 0
+    patience_usd: float = -100.0
+    lo_usd: float | None = None
+    hi_usd: float | None = None
+    verdict_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """The documented fields of `adaptive_pool`, shortened. Sizes of None are all examples, or the anchors.
+
+    An iteration is a generation of GEPA or an iteration of MIPRO, a trial one candidate measured on the pool.
+    """
+
+    anchors: int = 30
+    first: int | None = None
+    least: int | None = None
+    warmup: int = 5
+    stop: int = 20
+    period: int = 3
+    evaluations: int = 3
+    prompts: int = 10
+    buffer: float = 0.9
+    epsilon: float = 1e-6
+    anchoring: Literal["random", "clustering"] = "clustering"
+    exploration: Literal["random", "diversity"] = "diversity"
+    reserve: tuple[ExampleId, ...] = ()
+    trigger: Literal["after_min_size", "immediate", "every_N_trials_after_min"] = "after_min_size"
+    heat: int = 20
+    cooldown: int = 50
+    schedule: Literal["repeat", "once"] = "repeat"
+
+
 @dataclass(frozen=True, slots=True)
 class GepaSettings:
     """Defaults are those of the job document (`[prompt_learning.gepa]`); `classic()` is the paper.
@@ -64,8 +124,11 @@ class GepaSettings:
     `generations` x `children_per_generation` proposals follow. `crossover_rate` is the share of
     children made by merging, `mutation_rate` the chance of each further component to be edited in the
     same proposal. `pressure` is the exponent on frontier frequencies. `patience`: generations
-    without a better best (0: never). `finalists` go to the selection split. `target`: stop at this
-    mean. `perfect`: a reward that leaves nothing to learn.
+    without a better best (0: never), `barren_steps` the same in steps. `finalists` go to the selection split.
+    `target`: stop at this mean. `perfect`: a reward that leaves nothing to learn. `pool`: children are
+    measured on some of the
+    pareto examples first (None: on all). `least_gain`: of the mean reward, which a gate asks for beyond
+    `acceptance`. `selection`: parents by the cells that they hold, or any of the archive.
     """
 
     seed: int = 0
@@ -77,6 +140,7 @@ class GepaSettings:
     mutation_rate: float = 0.3
     pressure: float = 1.0
     patience: int = 3
+    barren_steps: int = 0
     archive_size: int = 64
     epsilon: float = 1e-6
     frontier: FrontierType = FrontierType.INSTANCE
@@ -89,6 +153,10 @@ class GepaSettings:
     merge_overlap_floor: int = 5
     pipeline: Pipeline = Pipeline()
     rungs: Rungs = Rungs()
+    proxy: Proxy | None = None
+    pool: PoolSettings | None = None
+    least_gain: float = 0.0
+    selection: Literal["coverage", "random"] = "coverage"
 
     @property
     def known_failures(self) -> int:

@@ -41,13 +41,16 @@ class Schedule:
     """Steps by generation, all from the settings, the splits and the ledger.
 
     Generation 0 lasts while it has children left and its share of the budget, 1 / (generations + 1),
-    holds one more whole step. `last_better` is the generation of the newest better best.
+    holds one more whole step. `later`: rollouts kept for another search after this one. `last_better` is the
+    generation of the newest better best, `better_at` its step.
     """
 
     settings: GepaSettings
     splits: Splits
     ledger: Ledger
+    later: int = 0
     last_better: int = 0
+    better_at: int = 0
     _zero_until: int = 0
     _moved: tuple[int, int] = (0, 0)
 
@@ -76,11 +79,17 @@ class Schedule:
             return "generations", f"all {settings.generations} generations are done"
         if settings.patience and generation - self.last_better > settings.patience:
             return "patience", f"no better best in {settings.patience} generations"
+        if settings.barren_steps and step - 1 - self.better_at >= settings.barren_steps:
+            return "patience", f"no better best in {settings.barren_steps} steps"
         wanted = self._minibatch() + self.closing()
         left = ledger.left()
         if left is not None and left < wanted:
             return "rollouts", f"{left} rollouts left, a step and the end need {wanted}"
         return None
+
+    def better(self, step: int) -> None:
+        """There is a better best, or a head or child that may become it."""
+        self.last_better, self.better_at = self.generation(step), max(step, self.better_at)
 
     @property
     def stalled_after(self) -> int:
@@ -88,7 +97,7 @@ class Schedule:
         return max(STALLED_STEPS, STALLED_EPOCHS * -(-len(self.splits.reflect) // self._minibatch()))
 
     def closing(self) -> int:
-        return kept_rollouts(self.splits, self.settings, self.ledger.limits.rollouts)
+        return kept_rollouts(self.splits, self.settings, self.ledger.limits.rollouts) + self.later
 
     def keep(self, step: int) -> int:
         """What a full evaluation must leave: the end, and the gates of this generation's other children."""

@@ -91,6 +91,7 @@ class Trunk(Line):
 
     async def _step(self, lane: Lane, number: int) -> None:
         """Parent, minibatch, reflection, guards, gate, head."""
+        await self.pooled.choose(number, self.schedule.generation(number))
         if self.incumbent.lost and self.settings.pipeline.ablation and await self._ablate(lane, number):
             return
         plateau = self.incumbent.idle >= self.settings.pipeline.plateau
@@ -328,7 +329,8 @@ class Trunk(Line):
         """The incumbent without some of its lines takes this step, where it has lines to spare.
 
         It is raced against the incumbent on what that was validated on, so that nothing is asked of the
-        incumbent, and a child that wins has all but finished its own validation.
+        incumbent, and a child that wins has all but finished its own validation. Of two texts that do equally
+        well the shorter one is better.
         """
         incumbent, perfect = self.incumbent, self.settings.perfect
         if not self.affords(len(self.everything)):
@@ -350,6 +352,7 @@ class Trunk(Line):
                 share=len(passed) / max(1, len(rewards)),
                 chunk=AT_ONCE,
                 rng=self.stream("ablation/gate", step),
+                ties=True,
             )
             if await self._raced(lane, step, child, race, asked):
                 won = await self.judged(step, child, race.verdict()) and await self.measure(lane, step, child)

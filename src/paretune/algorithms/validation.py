@@ -20,6 +20,7 @@ LEAST_PANEL = 3
 MOST_SHARE = 0.6
 """Of the rollouts, at most so many go to validations."""
 DEEPEST = 4
+ROUNDING = 1e-9
 IN_PROPORTION = 112
 """Up to so many rollouts a validation is waited for in proportion to what it takes, beyond that with the root
 of it: what drifts unseen grows with the interval, so the best one between checks grows like that."""
@@ -79,9 +80,16 @@ class Incumbent:
     lost: int = 0
 
     def challenge(
-        self, candidate: Candidate, rewards: Mapping[ExampleId, float], *, complete: bool = True
+        self,
+        candidate: Candidate,
+        rewards: Mapping[ExampleId, float],
+        *,
+        complete: bool = True,
+        difference: float | None = None,
+        ties: bool = False,
     ) -> Duel:
-        """Compare, and make the challenger the incumbent if its summed reward is larger.
+        """Compare, and make the challenger the incumbent if its summed reward is larger, or the `difference`
+        is above 0 where that is estimated otherwise; with `ties` also if it is the same.
 
         One that was measured in part, because there was no hope for it, has lost whatever the sums say.
         """
@@ -89,9 +97,12 @@ class Incumbent:
         duel = Duel(
             wins=sum(rewards[e] > self.rewards[e] for e in shared),
             losses=sum(rewards[e] < self.rewards[e] for e in shared),
-            difference=math.fsum(rewards[e] - self.rewards[e] for e in shared),
+            difference=math.fsum(rewards[e] - self.rewards[e] for e in shared)
+            if difference is None
+            else difference,
         )
-        if duel.won and complete:
+        tie = ties and len(shared) == len(self.rewards) and abs(duel.difference) <= ROUNDING
+        if (duel.won or tie) and complete:
             self.candidate, self.rewards, self.idle = candidate, rewards, 0
         else:
             self.idle += 1

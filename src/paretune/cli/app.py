@@ -10,17 +10,19 @@ from typing import Annotated
 
 import typer
 
-from paretune.cli import config
+from paretune.cli import config, verifiers
 from paretune.cli.console import as_json, one_line, say
 from paretune.cli.jobs import jobs
 from paretune.cli.options import (
     JobFile,
     Json,
+    JsonLines,
     MaxCost,
     MaxPolicyTokens,
     MaxProposerTokens,
     MaxSeconds,
     MaxTokens,
+    MaxVerifierTokens,
     RunId,
     StorePath,
     TaskUrl,
@@ -43,6 +45,7 @@ app.add_typer(model, name="model")
 app.add_typer(jobs, name="jobs")
 app.add_typer(keys, name="keys")
 app.add_typer(config.app, name="config")
+app.add_typer(verifiers.app, name="verifiers")
 
 
 def _version(wanted: bool) -> None:
@@ -69,14 +72,15 @@ def demo(
         str, typer.Option(help="operators, reflect or none (the control: no proposals)")
     ] = "operators",
     shuffle_rewards: Annotated[bool, typer.Option(help="The other control: rewards without meaning")] = False,
+    algorithm: Annotated[str, typer.Option(help="gepa, mipro or gepa+mipro")] = "gepa",
     store: StorePath = None,
-    json: Json = False,
+    json: JsonLines = False,
 ) -> None:
     """GEPA improves the prompt of a small model that runs on this machine."""
     from paretune.cli.demo import DemoOptions, run_demo
 
-    options = DemoOptions(task, seed, budget, proposer, shuffle_rewards)
-    run_demo(options, store, as_json=json)
+    options = DemoOptions(task, seed, budget, proposer, shuffle_rewards, algorithm)
+    run_demo(options, store, json=json)
 
 
 @app.command()
@@ -85,17 +89,18 @@ def run(
     task_url: TaskUrl = None,
     store: StorePath = None,
     fresh: Annotated[bool, typer.Option(help="Use no results of earlier runs")] = False,
-    json: Json = False,
+    json: JsonLines = False,
 ) -> None:
     """Run a job document here, in this process."""
     from paretune.cli.session import read_job, start
-    from paretune.cli.show import as_data, show
+    from paretune.cli.show import show
     from paretune.engine.workspace import Workspace
 
     job = read_job(file, task_url)
     with Workspace.open(store, new=True) as workspace:
-        view = asyncio.run(start(job, workspace, fresh=fresh, quiet=json))
-    as_json(as_data(view)) if json else show(view)
+        view = asyncio.run(start(job, workspace, fresh=fresh, json=json))
+    if not json:
+        show(view)
 
 
 @app.command()
@@ -106,31 +111,37 @@ def resume(
     max_total_tokens: MaxTokens = None,
     max_policy_tokens: MaxPolicyTokens = None,
     max_proposer_tokens: MaxProposerTokens = None,
+    max_verifier_tokens: MaxVerifierTokens = None,
     max_seconds: MaxSeconds = None,
     store: StorePath = None,
-    json: Json = False,
+    json: JsonLines = False,
 ) -> None:
     """Carry on a run that was paused, killed or failed; under larger caps where they are given."""
+    from paretune.cli.machine import tell_result
     from paretune.cli.runs import find
     from paretune.cli.session import go_on
-    from paretune.cli.show import as_data, show
+    from paretune.cli.show import show
     from paretune.engine.caps import Caps
     from paretune.engine.workspace import Workspace
     from paretune.views.run_view import read
 
-    caps = Caps(max_cost_usd, max_total_tokens, max_policy_tokens, max_proposer_tokens, max_seconds)
+    tokens = (max_total_tokens, max_policy_tokens, max_proposer_tokens, max_verifier_tokens)
+    caps = Caps(max_cost_usd, *tokens, max_seconds)
     with Workspace.open(store) as workspace:
         found = find(workspace.store, run_id)
         if found.status in ("succeeded", "cancelled"):
             caps.refuse_for(found)
             view = read(workspace.store, found.id)
+            if json:
+                tell_result(view)
         elif found.job["source"]["kind"] == "demo":
             from paretune.cli.demo import resume_demo
 
-            view = resume_demo(found, workspace, caps, quiet=json)
+            view = resume_demo(found, workspace, caps, json=json)
         else:
-            view = asyncio.run(go_on(found, workspace, task_url, caps, quiet=json))
-    as_json(as_data(view)) if json else show(view)
+            view = asyncio.run(go_on(found, workspace, task_url, caps, json=json))
+    if not json:
+        show(view)
 
 
 @app.command("show")
@@ -178,7 +189,7 @@ def train(
     poll_timeout: Annotated[float, typer.Option(min=0, help="Seconds")] = 3600.0,
     poll_interval: Annotated[float, typer.Option(min=0.1, help="Seconds")] = 5.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the document, submit nothing")] = False,
-    json: Json = False,
+    json: JsonLines = False,
 ) -> None:
     """Submit a job document to a server and follow it."""
     from paretune.cli import train as training
@@ -207,6 +218,7 @@ def serve(
     jobs: Annotated[int, typer.Option(help="Jobs at work at once", min=1)] = 4,
     rollouts: Annotated[int, typer.Option(help="Rollouts in flight, all jobs together", min=1)] = 128,
     waiting: Annotated[int, typer.Option(help="Jobs that may wait for their turn", min=1)] = 1000,
+    streams: Annotated[int, typer.Option(help="Event streams that may be open", min=1)] = 500,
     pass_: Annotated[list[str] | None, typer.Option("--pass", help="A variable that jobs may name")] = None,
     allow_host: Annotated[list[str] | None, typer.Option(help="A name the server is asked by")] = None,
     store: StorePath = None,
@@ -215,9 +227,8 @@ def serve(
     from paretune.cli.serve import serve_jobs
     from paretune.server.app import Settings
 
-    serve_jobs(
-        store, Settings(host, port, jobs, rollouts, waiting, tuple(allow_host or ()), tuple(pass_ or ()))
-    )
+    hosts, passed = tuple(allow_host or ()), tuple(pass_ or ())
+    serve_jobs(store, Settings(host, port, jobs, rollouts, waiting, streams, hosts, passed))
 
 
 @app.command()
@@ -266,24 +277,28 @@ def forecast(file: JobFile, task_url: TaskUrl = None, store: StorePath = None, j
     """What the budget buys; only the container's description is read, no rollout is paid."""
     from paretune.cli.forecast import forecast_of, job_of, render
 
-    cast = forecast_of(asyncio.run(job_of(file, task_url)), store)
+    cast = forecast_of(asyncio.run(job_of(file, task_url, store)), store)
     as_json(dataclasses.asdict(cast)) if json else render(cast)
 
 
-@app.command()
-def export(run_id: RunId, folder: Path, store: StorePath = None) -> None:
+@app.command("export")
+def export_(run_id: RunId, folder: Path, store: StorePath = None) -> None:
     """One run as a folder: its record, and the evidence packet that people can read."""
-    from paretune.cli.runs import find
-    from paretune.engine.workspace import Workspace
-    from paretune.store.files import export_run
-    from paretune.views.evidence import write_packet
-    from paretune.views.run_view import read
+    from paretune.cli.records import export
 
-    with Workspace.open(store) as workspace:
-        found = find(workspace.store, run_id)
-        export_run(workspace.store, found.id, folder)
-        write_packet(read(workspace.store, found.id), folder)
-    say(f"{found.id} is in {folder}")
+    export(run_id, folder, store)
+
+
+@app.command("study")
+def study_(
+    run_id: RunId = "last",
+    to: Annotated[Path, typer.Option("--to", help="The file to write, SQLite")] = Path("study.db"),
+    store: StorePath = None,
+) -> None:
+    """A MIPRO run's trials as a study of Optuna: optuna-dashboard sqlite:///FILE shows it."""
+    from paretune.cli.records import study
+
+    study(run_id, to, store)
 
 
 @app.command("import")

@@ -9,23 +9,36 @@ from typing import Any
 
 import typer
 
+from paretune.algorithms.mipro import MiproSettings
 from paretune.cli.console import as_json, complain, note, one_line, say
-from paretune.config import PromptLearningConfig, not_available
+from paretune.config import MIPROConfig, PromptLearningConfig, not_available
 from paretune.config.document import read_toml
 from paretune.config.environment import refuse_references
 from paretune.config.explain import DEFAULT, Setting, examine, shown
+from paretune.config.mipro import POOLS
 from paretune.container.messages import refuse_credentials
 from paretune.core.budget import Limits
 from paretune.core.candidate import Candidate
 from paretune.core.errors import Misconfigured
 from paretune.core.rollout import Identity
+from paretune.engine.demonstrations import Shown, stages_with_demonstrations
+from paretune.engine.demonstrations import shown as with_demonstrations
 from paretune.engine.handed_on import env_config, public_policy
 from paretune.engine.job import Job
-from paretune.engine.prepare import ENDLESS, fitted_settings, limits_of, prices_of, seed_splits
-from paretune.llm.efforts import EFFORTS, ProposerFile, resolve
+from paretune.engine.prepare import search_of
+from paretune.engine.proposing import endpoint_of
+from paretune.engine.resolve.gepa import ENDLESS
+from paretune.engine.resolve.limits import limits_of, prices_of
+from paretune.engine.resolve.mipro import mipro_of
+from paretune.engine.resolve.prompt import messages_of, prompt_of, seed_of, stages_of, surface_of
+from paretune.engine.resolve.splits import known_splits, validation_pool
+from paretune.engine.section import section_of
+from paretune.engine.specs import refuse_other_specs
+from paretune.llm.efforts import EFFORTS
 
 _WIDTH = 60
-_REFLECTIVE = ("dspy", "synth", "gepa-ai")
+_OF_AUTO = ("mipro.num_iterations", "mipro.max_instruction_sets", "mipro.max_demo_sets")
+_REFLECTIVE = ("dspy", "synth", "gepa-ai", "spec")
 
 
 def print_check(file: Path, *, json: bool, given: bool) -> None:
@@ -100,6 +113,7 @@ def _refused_later(config: PromptLearningConfig) -> list[Misconfigured]:
         lambda: refuse_credentials("env_config", env_config(config)),
         lambda: refuse_references("env_config", env_config(config)),
         lambda: refuse_references("policy.config", config.policy.config if config.policy else {}),
+        lambda: refuse_other_specs(config, os.environ),
         lambda: _job(config),
     ]
     found = []
@@ -112,17 +126,20 @@ def _refused_later(config: PromptLearningConfig) -> list[Misconfigured]:
 
 
 def _job(config: PromptLearningConfig) -> Job | None:
-    """The job as far as the document alone decides it: None where task ids are the container's to know."""
-    if config.task_pools is not None:
+    """The job as far as the document alone decides it: None where the container knows which examples."""
+    if config.task_pools is not None or validation_pool(config):
         return None
-    splits = seed_splits(config.gepa)
+    splits, program = known_splits(config), _program(config)
+    mipro = mipro_of(config, program.seed, splits, program.surface)
     model = config.proposer.model or os.environ.get("PARETUNE_PROPOSER_MODEL", "")
     return Job(
         name="",
-        seed=Candidate({"prompt": ""}),
+        seed=program.seed,
         splits=splits,
         identity=Identity("", "", ""),
-        settings=fitted_settings(config, splits),
+        settings=search_of(config, splits, mipro),
+        mipro=mipro,
+        algorithm=config.algorithm,
         limits=limits_of(config),
         prices=prices_of(config, model),
     )
@@ -139,16 +156,65 @@ def _with_what_follows(config: PromptLearningConfig, settings: list[Setting]) ->
         return settings
     if job is None:
         return settings
-    source = "preset classic" if config.gepa.preset == "classic" else "follows from the other keys"
-    effective = dict(_effective(job))
+    effective = dict(_effective(config, job))
     told = []
     for setting in settings:
         value = effective.pop(setting.field, setting.value)
-        told.append(setting if value == setting.value else Setting(setting.field, value, source))
-    return told + [Setting(field, value, source) for field, value in effective.items()]
+        same = value == setting.value
+        told.append(setting if same else Setting(setting.field, value, _source(config, setting.field)))
+    return told + [Setting(field, value, _source(config, field)) for field, value in effective.items()]
 
 
-def _effective(job: Job) -> Iterator[tuple[str, Any]]:
+def _source(config: PromptLearningConfig, field: str) -> str:
+    """Where a value comes from that the document does not say."""
+    auto = config.mipro.auto if config.mipro else None
+    if auto and field in _OF_AUTO:
+        return f"preset {auto}"
+    classic = field.startswith("gepa.") and config.gepa.preset == "classic"
+    return "preset classic" if classic else "follows from the other keys"
+
+
+def _program(config: PromptLearningConfig) -> Shown:
+    """The initial texts; a stand-in where only the container has them."""
+    if prompt_of(config) is not None or stages_of(config):
+        seed = seed_of(config, {})
+    else:
+        parameters = config.mipro.parameters if config.mipro else ()
+        seed = Candidate(dict.fromkeys(("prompt", *parameters), ""))
+    plain = Shown(seed, surface_of(config, seed), messages_of(config))
+    return with_demonstrations(plain, stages_with_demonstrations(config), ())
+
+
+def _effective(config: PromptLearningConfig, job: Job) -> Iterator[tuple[str, Any]]:
+    if config.algorithm != "mipro":
+        yield from _of_gepa(job)
+    if job.mipro is not None:
+        yield from _of_mipro(config, job, job.mipro)
+
+
+def _of_mipro(config: PromptLearningConfig, job: Job, search: MiproSettings) -> Iterator[tuple[str, Any]]:
+    """Trials and options as they will be; seeds of a pool that stands under its other name, too."""
+    yield "mipro.num_iterations", search.iterations
+    yield "mipro.num_evaluations_per_iteration", search.evaluations
+    yield "mipro.batch_size", search.batch
+    yield "mipro.full_eval_every_k", search.full_every
+    yield "mipro.instructions_per_batch", search.per_round
+    yield "mipro.generate_at_iterations", [(at - 1) // search.evaluations for at in search.rounds]
+    yield "mipro.max_instruction_sets", max(stage.instructions for stage in search.stages)
+    yield "mipro.max_demo_sets", max(stage.demo_sets - 1 for stage in search.stages)
+    yield "mipro.max_demo_set_size", max(search.bootstrap.bootstrapped, search.bootstrap.labelled)
+    yield "mipro.tpe.n_startup_trials", search.startup
+    yield "mipro.tpe.n_ei_candidates", search.candidates
+    if config.algorithm == "mipro":
+        pools = (config.mipro or MIPROConfig()).pools()
+        for name, place in POOLS.items():
+            if seeds := getattr(pools, name):
+                yield f"mipro.{place}", seeds
+        if job.limits.rollouts is not None:
+            yield "termination_config.max_rollouts", job.limits.rollouts
+
+
+def _of_gepa(job: Job) -> Iterator[tuple[str, Any]]:
     search, splits = job.settings, job.splits
     endless = search.generations == ENDLESS
     yield "gepa.rollout.minibatch_size", search.minibatch_size
@@ -188,10 +254,10 @@ def _with_environment(
         found["task_app_api_key"] = _from("task_app_api_key", name)
     elif name and key is not None:
         notes.append(f"task_app_api_key: the environment variable {name} is not set here")
-    if config.algorithm == "gepa" and config.gepa.proposer_type in _REFLECTIVE:
+    if section_of(config).proposer_type in _REFLECTIVE:
         found |= _proposer(config, environment)
         try:
-            _resolved(config, environment)
+            endpoint_of(config, environment)
         except Misconfigured as error:
             notes.append(str(error))
     return list(found.values()), notes
@@ -201,15 +267,10 @@ def _from(field: str, name: str) -> Setting:
     return Setting(field, "(from the environment)", f"environment {name}")
 
 
-def _resolved(config: PromptLearningConfig, environment: Mapping[str, str]) -> None:
-    given = ProposerFile(config.proposer.base_url, config.proposer.model, config.proposer.api_key_env)
-    gepa = config.gepa
-    resolve(gepa.proposer_effort, gepa.proposer_output_tokens, file=given, environment=environment)
-
-
 def _proposer(config: PromptLearningConfig, environment: Mapping[str, str]) -> dict[str, Setting]:
     """Address and model of the proposer where the file does not give them."""
-    row, preset = EFFORTS[config.gepa.proposer_effort], f"preset {config.gepa.proposer_effort}"
+    effort = section_of(config).proposer_effort
+    row, preset = EFFORTS[effort], f"preset {effort}"
     found = {}
     for field, written, names, usual in (
         (

@@ -6,7 +6,7 @@ import io
 import json
 import re
 import sys
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.text import Text
@@ -15,6 +15,9 @@ from paretune.core.canonical import finite
 
 _PLAIN_WIDTH = 150
 """Columns of a table that goes to a file or a pipe."""
+
+LINE_VERSION = 1
+"""Of the lines that `as_line` writes."""
 
 for _stream in (sys.stdout, sys.stderr):
     if isinstance(_stream, io.TextIOWrapper):
@@ -47,6 +50,14 @@ def note(text: str) -> None:
 def as_json(value: Any) -> None:
     """Machine-readable output on standard output, one document."""
     sys.stdout.write(json.dumps(finite(value), indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def as_line(kind: Literal["submitted", "event", "figures", "result"], who: Any, what: Any) -> None:
+    """One line of many on standard output; `who` names the run or job that it is about."""
+    line = {"kind": kind, "version": LINE_VERSION, **who, **what}
+    # Nothing but ASCII: to some readers of lines U+2028 ends one.
+    sys.stdout.write(json.dumps(finite(line), default=str) + "\n")
+    sys.stdout.flush()
 
 
 def one_line(text: str, width: int) -> str:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 
 from paretune.cli import show
-from paretune.cli.console import as_json, say
+from paretune.cli.console import say
 from paretune.cli.session import drive
 from paretune.config import PromptLearningConfig
 from paretune.core.errors import Misconfigured
@@ -17,8 +17,9 @@ from paretune.demo import TASKS
 from paretune.demo.container import demo_container
 from paretune.demo.job import as_toml, demo_document
 from paretune.engine.caps import NO_CAPS, Caps, capped
-from paretune.engine.launch import container, new_run, proposing, refuse_other_job
+from paretune.engine.launch import container, new_run, refuse_other_job
 from paretune.engine.prepare import prepare
+from paretune.engine.proposing import proposing
 from paretune.engine.workspace import Workspace
 from paretune.llm.chat import ChatModel
 from paretune.llm.local import LocalModel
@@ -40,12 +41,15 @@ class DemoOptions:
     budget: int | None
     proposer: str
     shuffled: bool
+    algorithm: str = "gepa"
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
             raise Misconfigured("--task", f"{self.task!r} is none of {', '.join(TASKS)}")
         if self.proposer not in ("operators", "reflect", "none"):
             raise Misconfigured("--proposer", f"{self.proposer!r} is none of operators, reflect, none")
+        if self.algorithm not in ("gepa", "mipro", "gepa+mipro"):
+            raise Misconfigured("--algorithm", f"{self.algorithm!r} is none of gepa, mipro, gepa+mipro")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,27 +60,25 @@ class Stage:
     document: str
 
 
-def run_demo(options: DemoOptions, store: str | None, *, as_json: bool) -> None:
+def run_demo(options: DemoOptions, store: str | None, *, json: bool) -> None:
     """Start model and container, run GEPA, show what came of it."""
-    with Workspace.open(store, new=True) as workspace, _stage(options, quiet=as_json) as stage:
-        view = asyncio.run(_run(options, stage, workspace, None, quiet=as_json))
-    if as_json:
-        _print_json(view)
-    else:
+    with Workspace.open(store, new=True) as workspace, _stage(options, json=json) as stage:
+        view = asyncio.run(_run(options, stage, workspace, None, json=json))
+    if not json:
         _tell(view, workspace, stage)
 
 
-def resume_demo(run: Run, workspace: Workspace, caps: Caps, *, quiet: bool) -> RunView:
+def resume_demo(run: Run, workspace: Workspace, caps: Caps, *, json: bool) -> RunView:
     """Carry on an interrupted demo: same model, same task, same record."""
     options = DemoOptions(**run.job["source"]["options"])
-    with _stage(options, quiet=quiet) as stage:
-        return asyncio.run(_run(options, stage, workspace, run, caps, quiet=quiet))
+    with _stage(options, json=json) as stage:
+        return asyncio.run(_run(options, stage, workspace, run, caps, json=json))
 
 
 @contextmanager
-def _stage(options: DemoOptions, *, quiet: bool) -> Iterator[Stage]:
+def _stage(options: DemoOptions, *, json: bool) -> Iterator[Stage]:
     task = TASKS[options.task]
-    if not quiet:
+    if not json:
         say(f"task: {task.description}")
         say("starting the embedded model and a task container for it, both on this machine")
     with LocalModel(slots=SLOTS) as local:
@@ -89,6 +91,7 @@ def _stage(options: DemoOptions, *, quiet: bool) -> Iterator[Stage]:
                 budget=options.budget,
                 proposer="dspy" if options.proposer == "reflect" else "operators",
                 slots=SLOTS,
+                algorithm=options.algorithm,
             )
             yield Stage(PromptLearningConfig.from_mapping(document), as_toml(document))
 
@@ -100,7 +103,7 @@ async def _run(
     earlier: Run | None,
     caps: Caps = NO_CAPS,
     *,
-    quiet: bool,
+    json: bool,
 ) -> RunView:
     async with proposing(stage.config, os.environ) as named, container(stage.config, os.environ) as client:
         proposer = NoProposer() if options.proposer == "none" else named
@@ -113,11 +116,7 @@ async def _run(
             run_id = earlier.id
             refuse_other_job(earlier, ready.job, proposer)
             ready = replace(ready, job=capped(ready.job, earlier, workspace.store, caps))
-        return await drive(workspace, run_id, ready, proposer, quiet=quiet)
-
-
-def _print_json(view: RunView) -> None:
-    as_json(show.as_data(view))
+        return await drive(workspace, run_id, ready, proposer, json=json)
 
 
 def _tell(view: RunView, workspace: Workspace, stage: Stage) -> None:
@@ -142,10 +141,10 @@ def verdict(view: RunView) -> str:
     if view.best is not None and view.best.id == view.seed.id:
         return "no gain: the initial prompt is still the best"
     if lift is None:
-        return "no figure: the test examples were not scored"
+        return "no figure: the held-out examples were not scored"
     difference = lift.comparison.difference
     figures = (
-        f"{lift.before:.3f} -> {lift.after:.3f} on {difference.n} untouched test examples, "
+        f"{lift.before:.3f} -> {lift.after:.3f} on {difference.n} untouched held-out examples, "
         f"difference {show.interval(difference)}"
     )
     if lift.comparison.is_gain and not lift.missing:

@@ -15,6 +15,9 @@ StorePath = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text")]
+JsonLines = Annotated[
+    bool, typer.Option("--json", help="Print a line of JSON for each event, the result last, instead of text")
+]
 RunId = Annotated[str, typer.Argument(help="Run id, or its beginning; `last` is the newest run")]
 TaskUrl = Annotated[
     str | None,
@@ -29,6 +32,9 @@ MaxPolicyTokens = Annotated[
 ]
 MaxProposerTokens = Annotated[
     int | None, typer.Option("--max-proposer-tokens", min=1, help="Cap on the proposer's tokens from now on")
+]
+MaxVerifierTokens = Annotated[
+    int | None, typer.Option("--max-verifier-tokens", min=1, help="Cap on the verifier's tokens from now on")
 ]
 MaxSeconds = Annotated[
     float | None, typer.Option("--max-seconds", min=0, help="Cap on active time from now on")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from paretune.cli.words import count, duration, money
 from paretune.engine.outlook import CAPS, Outlook, Range
 
 
@@ -41,23 +42,3 @@ def full(cast: Outlook) -> str:
 def _ranged(figure: Range, word: Callable[[float], str], unit: str) -> str:
     low, likely, high = word(figure.low), word(figure.likely), word(figure.high)
     return f"{likely}{unit}" + (f" ({low} to {high})" if low != high else "")
-
-
-def count(number: float) -> str:
-    """`950`, `12.3k`, `4.56M`."""
-    for size, letter in ((1e6, "M"), (1e4, "k")):
-        if number >= size:
-            return f"{number / (1e3 if letter == 'k' else 1e6):.3g}{letter}"
-    return f"{number:.0f}"
-
-
-def money(usd: float) -> str:
-    """Cents, and small sums in full."""
-    return f"${usd:.2f}" if usd >= 1 else f"${usd:.4f}"
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `12 min` or `2.5 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

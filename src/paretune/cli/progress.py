@@ -1,59 +1,49 @@
-"""Live progress: two lines that move on a terminal, one line per event elsewhere."""
+"""A run's progress where no line can move: a line for each event that matters."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from rich.live import Live as Screen
-from rich.text import Text
-
-from paretune.cli.console import clean, out, say
-from paretune.cli.outlook import duration, short
+from paretune.cli.console import note, say
 from paretune.core import events
 from paretune.core.events import Decision
-from paretune.engine.job import Job
 from paretune.engine.run import Live, Watch
 from paretune.evaluate.queue import QueueState
+from paretune.views.run_view import RunView
 
 
 @dataclass(slots=True)
-class Progress:
-    """Follows a run. Use as a context manager; `watch` goes to the runner."""
+class Plain:
+    """Use as an asynchronous context manager; `watch` goes to the runner."""
 
-    job: Job
-    quiet: bool = False
+    view: RunView | None = None
     _live: Live | None = None
-    _screen: Screen | None = None
-    _best: float | None = None
-    _seed: float | None = None
-    _admitted: int = 0
-    _phase: str = "measuring the initial prompt"
 
     @property
     def watch(self) -> Watch:
-        return Watch(decision=self.decided, live=self.attach)
+        return Watch(decision=self._decided, live=self._attach)
 
-    def attach(self, live: Live) -> None:
+    def _attach(self, live: Live) -> None:
         self._live = live
 
-    def __enter__(self) -> Progress:
-        if not self.quiet and out.is_terminal:
-            self._screen = Screen(
-                get_renderable=self._line, console=out, refresh_per_second=4, transient=True
-            )
-            self._screen.start()
-        return self
+    async def __aenter__(self) -> None:
+        pass
 
-    def __exit__(self, *_: object) -> None:
-        if self._screen:
-            self._screen.stop()
+    async def __aexit__(self, *_: object) -> None:
+        pass
 
-    def decided(self, decision: Decision) -> None:
+    def note(self, text: str) -> None:
+        note(text)
+
+    def end(self, view: RunView) -> None:
+        """The summary is the command's."""
+
+    def _decided(self, decision: Decision) -> None:
         """Say what matters to somebody who waits."""
         text = self._told(decision)
         replaying = self._live is not None and self._live.record.replaying
-        if text and not self.quiet and not replaying:
+        if text and not replaying:
             say(f"[{self._spent()}] {text}")
 
     def _told(self, decision: Decision) -> str:
@@ -77,22 +67,34 @@ class Progress:
                     f"step {decision.step}: {decision.candidate} stopped after {decision.measured} of "
                     f"{decision.wanted} examples: it can no longer matter"
                 )
+            case events.ProxyDecided(stopped=True):
+                return (
+                    f"step {decision.step}: {decision.candidate} stopped after {decision.measured} of "
+                    f"{decision.wanted} examples: by the cheap policy it is not better"
+                )
+            case events.Bootstrapped():
+                return (
+                    f"bootstrap: {decision.qualified} of {decision.asked} rollouts reached "
+                    f"{decision.threshold:g}"
+                )
+            case events.TrialEnded():
+                return self._tried(decision)
             case events.SearchEnded():
-                self._phase = "comparing finalists and the held-out test"
                 return f"search ended by {decision.reason}: {decision.detail}"
             case events.BestChosen():
                 return f"best: {decision.best}, chosen on {decision.chosen_on}"
             case _:
                 return ""
 
+    def _tried(self, trial: events.TrialEnded) -> str:
+        if trial.mean is None:
+            return f"trial {trial.step}: {trial.candidate}, nothing was scored"
+        estimate = "" if trial.estimate is None else f", estimate {trial.estimate:.3f} from {trial.examples}"
+        return f"trial {trial.step}: {trial.candidate} {trial.mean:.3f} on {trial.scored}{estimate}"
+
     def _admission(self, decision: events.CandidateAdmitted) -> str:
         if decision.step == 0:
-            self._seed = self._best = decision.mean
-            self._phase = "searching"
             return f"initial prompt: {decision.mean:.3f} on {decision.scored} examples"
-        self._admitted += 1
-        if decision.best:
-            self._best = decision.mean
         mark = "  <- best so far" if decision.best else ""
         return (
             f"step {decision.step}: {decision.candidate} on all {decision.scored}: {decision.mean:.3f}{mark}"
@@ -107,19 +109,6 @@ class Progress:
         if ledger.cost_usd or ledger.limits.cost_usd is not None:
             text += f", ${ledger.cost_usd:.4f}"
         return text
-
-    def _line(self) -> Text:
-        """What was done, and below it what is going on and what is to come."""
-        if self._live is None:
-            return Text("starting")
-        done = [self._spent(), self._phase]
-        if self._best is not None and self._seed is not None:
-            done.append(f"best {self._best:.3f} (initial {self._seed:.3f})")
-        done.append(duration(self._live.record.elapsed))
-        now = [queue_words(self._live.evaluator.state, self.job.queue.concurrency)]
-        if not self._live.record.replaying:
-            now.append(short(self._live.outlook()))
-        return Text(clean("  ".join(done)) + "\n" + clean("  ".join(now)), style="cyan")
 
 
 def queue_words(state: QueueState, most: int) -> str:

@@ -1,13 +1,18 @@
-"""`paretune events`: print, verify and replay a record."""
+"""A record: print, verify, replay it, and hand it on."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from paretune.cli.console import as_json, say
 from paretune.cli.runs import find
 from paretune.core.errors import ParetuneError
 from paretune.engine.verify import check_record, replay_record
 from paretune.engine.workspace import Workspace
-from paretune.views.evidence import MANIFEST, check_packet
+from paretune.store.files import export_run
+from paretune.views.evidence import MANIFEST, check_packet, write_packet
+from paretune.views.run_view import read
+from paretune.views.study import write_study
 
 
 def print_log(run_id: str, store: str | None, *, json: bool) -> None:
@@ -42,3 +47,17 @@ def replay(run_id: str, store: str | None) -> None:
         run = find(workspace.store, run_id)
         count = replay_record(workspace.store, run.id)
     say(f"{run.id}: {count} decisions made again from the facts, all the same")
+
+
+def export(run_id: str, folder: Path, store: str | None) -> None:
+    with Workspace.open(store) as workspace:
+        found = find(workspace.store, run_id)
+        export_run(workspace.store, found.id, folder)
+        write_packet(read(workspace.store, found.id), folder)
+    say(f"{found.id} is in {folder}")
+
+
+def study(run_id: str, file: Path, store: str | None) -> None:
+    with Workspace.open(store) as workspace:
+        count = write_study(read(workspace.store, find(workspace.store, run_id).id), file)
+    say(f"{count} combinations are in {file}: optuna-dashboard sqlite:///{file}")

@@ -14,15 +14,24 @@ from paretune.core.statistics import Interval
 from paretune.propose.diff import by_component
 from paretune.views.coverage import coverage
 from paretune.views.evidence import rejected, result, usage
+from paretune.views.headline import Headline, headline
 from paretune.views.keys import key_effects
 from paretune.views.lift import Lift, flips, lift_table, noise
+from paretune.views.pool import pool_course
+from paretune.views.proxy import proxy, told
 from paretune.views.run_view import RunView
+from paretune.views.splits import called
+from paretune.views.trials import has_trials, trials
+from paretune.views.verdicts import verdicts
 
 SQUARES = {"new": "■", "win": "▪", "miss": "·", "failed": "x", "not_run": " "}
 
 
 UNFINISHED = ("running", "paused")
 """Of these a forecast is told; one that is paused is taken to go on."""
+MOST_ERRORS = 5
+MOST_COMBINATIONS = 8
+"""Lines in the table of combinations: the best by their estimates."""
 MOST_LIFTS = 4
 """Candidates in the lift table: the best and the next ones by mean."""
 
@@ -32,9 +41,13 @@ def show(view: RunView) -> None:
     header(view)
     lifts(view)
     winner(view)
+    if has_trials(view):
+        combinations(view)
     candidates(view)
     strips(view)
+    judges(view)
     costs(view)
+    savings(view)
     keys(view)
 
 
@@ -68,14 +81,14 @@ def lifts(view: RunView) -> None:
             f"differences under {floor.resolvable(floor.pairs):.3f} are within it"
         )
     if not view.splits["test"]:
-        say("no test split: no figure above is untouched by a choice", "yellow")
+        say("nothing is held out: no figure above is untouched by a choice", "yellow")
 
 
 def _lift_row(lift: Lift) -> list[str]:
     difference = lift.comparison.difference
     return [
         lift.role,
-        f"{lift.split} ({difference.n}" + (f", {lift.missing} failed)" if lift.missing else ")"),
+        f"{called(lift.split)} ({difference.n}" + (f", {lift.missing} failed)" if lift.missing else ")"),
         f"{lift.before:.3f}",
         f"{lift.after:.3f}",
         interval(difference),
@@ -107,28 +120,66 @@ def winner(view: RunView) -> None:
 
 
 def candidates(view: RunView) -> None:
-    table = _table("#", "candidate", "gen", "origin", "parents", "gate", "pareto mean", "state")
+    table = _table("#", "candidate", "gen", "origin", "parents", "gate", "train mean", "state")
     for row in view.rows.values():
         gate = f"{row.gate[0]:g} -> {row.gate[1]:g} ({row.gate[2]})" if row.gate else ""
         parents = " ".join(f"#{view.rows[p].index}" for p in row.parents)
-        mean = "" if row.mean is None else f"{row.mean:.3f}"
+        mean = "" if row.mean is None else f"~{row.mean:.3f} ({row.pool})" if row.pool else f"{row.mean:.3f}"
         table.add_row(str(row.index), row.id, str(row.generation), row.origin, parents, gate, mean, row.state)
     _print("candidates", table)
+    if any(row.pool for row in view.rows.values()):
+        say("~: an estimate for all pareto examples, by as many of the pool")
     reasons = rejected(view)["by_reason"]
     if reasons:
         say("turned down: " + ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items())))
 
 
+def combinations(view: RunView) -> None:
+    """The best combinations of a MIPRO search, and what mattered."""
+    found = trials(view)
+    table = _table("candidate", "combination", "trials", "estimate", "examples", "in full")
+    known = sorted(found.combinations, key=lambda one: -(one.estimate or 0.0))
+    for one in known[:MOST_COMBINATIONS]:
+        named = zip(found.dimensions, one.choice, strict=True)
+        choice = ", ".join(f"{d.name} {d.options[number].label}" for d, number in named)
+        figures = ("" if value is None else f"{value:.3f}" for value in (one.estimate, one.full))
+        estimate, full = figures
+        table.add_row(one.candidate, choice, str(len(one.trials)), estimate, str(one.examples), full)
+    _print(f"combinations: {len(found.combinations)} tried in {len(found.trials)} trials", table)
+    shares = [(one.name, one.importance) for one in found.dimensions if one.importance is not None]
+    if shares and found.rest is not None:
+        told = [f"{name} {share:.0%}" for name, share in shares]
+        say(f"of their estimates' variance: {', '.join(told)} by itself, {found.rest:.0%} left over")
+
+
 def strips(view: RunView) -> None:
-    """The coverage strip of each admitted candidate."""
+    """The coverage strip of each candidate that was asked a train example."""
     lines = coverage(view)
     if not lines or len(lines[0].squares) > 200:
         return
     say()
-    say(f"coverage of the {len(lines[0].squares)} pareto examples (■ new, ▪ won, · missed, x failed)", "bold")
+    examples = len(lines[0].squares)
+    say(f"coverage of the {examples} train examples (■ first to win, ▪ wins, · does not, x failed)", "bold")
     for strip in lines:
         squares = "".join(SQUARES[square] for square in strip.squares)
-        say(f"#{strip.index:<3} {squares} +{strip.gained} wins {strip.wins}, covered {strip.covered}")
+        asked = f" of {strip.measured}" if strip.measured < examples else ""
+        say(f"#{strip.index:<3} {squares} +{strip.gained} wins {strip.wins}{asked}, covered {strip.covered}")
+
+
+def judges(view: RunView) -> None:
+    """How far verdicts agree with the environment, and with themselves."""
+    found = verdicts(view)
+    if found is None:
+        return
+    table = _table("part", "mean", "rollouts", "correlation", "of ranks", "AUC", "kappa", "noise")
+    for part in found.parts:
+        agreed, noisy = part.agreement, part.noise
+        figures = (agreed.pearson, agreed.spearman, agreed.auc, agreed.kappa)
+        told = f"{noisy.deviation:.3f} ({noisy.n} asked twice)" if noisy else "-"
+        shown = ("-" if value is None else f"{value:.2f}" for value in figures)
+        table.add_row(part.name, f"{part.mean:.3f}", str(agreed.n), *shown, told)
+    failed = f", {found.failed} rollouts without one" if found.failed else ""
+    _print(f"verdicts beside the environment's reward (reward_source {found.source}){failed}", table)
 
 
 def costs(view: RunView) -> None:
@@ -140,9 +191,22 @@ def costs(view: RunView) -> None:
         counts = (spent.calls, spent.reused, spent.failed, spent.lost)
         tokens = (spent.prompt_tokens, spent.completion_tokens)
         table.add_row(role, *(str(n) for n in (*counts, *tokens)), money)
+    if pooled := pool_course(view):
+        say(pooled.told)
     total = usage(view)
     title = f"cost: {total['distinct_rollouts']} distinct rollouts in {total['active_seconds']:.0f} s"
     _print(title, table)
+
+
+def savings(view: RunView) -> None:
+    """What the cheap policy was good for."""
+    found = proxy(view)
+    if found is None:
+        return
+    say()
+    say("cheap policy (proxy_models)", "bold")
+    for line in told(found):
+        say(line)
 
 
 def keys(view: RunView) -> None:
@@ -165,7 +229,7 @@ def changed(view: RunView, split: str = "test", most: int = 3) -> None:
         if not group:
             continue
         say()
-        say(f"{title} on {split}: {len(group)}, for example", "bold")
+        say(f"{title} on {called(split)}: {len(group)}, for example", "bold")
         for flip in group[:most]:
             say(f"  {one_line(flip.after.answer.input, 90)}")
             before, after = one_line(flip.before.answer.output, 40), one_line(flip.after.answer.output, 40)
@@ -198,12 +262,53 @@ def _print(title: str, table: Table) -> None:
 
 def as_data(view: RunView) -> dict[str, Any]:
     """The same for `--json`."""
+    cheap = proxy(view)
     return {
         "result": result(view),
+        "figures": figures(headline(view)),
+        "proxy": dataclasses.asdict(cheap) if cheap else None,
         "usage": usage(view),
         "forecast": dataclasses.asdict(view.outlook) if view.run.status in UNFINISHED else None,
         "lift": [dataclasses.asdict(lift) for lift in lift_table(view)],
         "candidates": [dataclasses.asdict(row) for row in view.rows.values()],
         "rejected": rejected(view)["by_reason"],
+        "verdicts": dataclasses.asdict(found) if (found := verdicts(view)) else None,
         "keys": [dataclasses.asdict(effect) for effect in key_effects(view)],
+    }
+
+
+def figures(told: Headline) -> dict[str, Any]:
+    """How a run stands, for programs: docs/command-line.md says what each of them is."""
+    best, left = told.best, told.outlook.seconds_left
+    return {
+        "state": told.state,
+        "now": list(told.now),
+        "step": told.step,
+        "generation": told.generation,
+        "best": {"candidate": best.id, "index": best.index} if best else None,
+        "train": dataclasses.asdict(told.train) if told.train else None,
+        "heldout": dataclasses.asdict(told.heldout) if told.heldout else None,
+        "covered": told.covered,
+        "examples": told.examples,
+        "candidates": told.candidates,
+        "rollouts": told.rollouts,
+        "given_up": told.given_up,
+        "in_flight": dict(told.in_flight),
+        "tokens": told.tokens,
+        "cost_usd": told.usd,
+        "priced": told.priced,
+        "active_seconds": round(told.seconds, 3),
+        "seconds_left": dataclasses.asdict(left) if left and told.state in UNFINISHED else None,
+        "caps": dataclasses.asdict(told.limits),
+        "turned_down": dict(told.reasons),
+        "errors": [
+            {
+                "role": each.role,
+                "kind": each.kind,
+                "message": each.message,
+                "attempts": each.attempts,
+                "given_up": each.given_up,
+            }
+            for each in told.errors[:MOST_ERRORS]
+        ],
     }

@@ -5,21 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.status import Status
-
-from paretune.cli.console import as_json, clean, note, one_line, out, say
+from paretune.cli.console import note, say
+from paretune.cli.follow_job import telling
 from paretune.config import PromptLearningConfig, refuse_not_available
 from paretune.core.errors import Misconfigured, ParetuneError
-from paretune.sdk import PromptLearningJob, StreamHandler, StreamMessage, StreamType
+from paretune.sdk import PromptLearningJob
 
 TYPES = ("auto", "prompt_learning", "prompt", "context_learning")
-FAMILY = "prompt.learning."
-QUIET = frozenset({"progress", "proposal.scored", "trial.results", "gepa.generation.complete"})
-"""Events that the moving line tells, or another event beside them."""
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*")
 
 
@@ -67,63 +63,26 @@ def train(options: TrainOptions, *, json: bool) -> None:
         _read_environment(file)
     refuse_not_available(PromptLearningConfig.from_path(options.config))
     if options.dry_run:
-        say("the document is valid; nothing was submitted")
+        (note if json else say)("the document is valid; nothing was submitted")
         return
     job = PromptLearningJob.from_config(
         options.config, backend_url=options.backend, overrides=options.overrides
     )
     job_id = job.submit()
-    if not json:
-        say(f"submitted {job_id}")
+    told = telling(job_id, json=json)
+    told.submitted()
     if not options.poll:
-        as_json({"job_id": job_id}) if json else note(f"follow it with: paretune jobs show {job_id}")
+        note(f"follow it with: paretune jobs show {job_id}")
         return
-    with _Telling(quiet=json) as telling:
+    with told:
         status = job.stream_until_complete(
-            timeout=options.timeout, interval=options.interval, handlers=[telling]
+            timeout=options.timeout, interval=options.interval, handlers=[told]
         )
-    as_json(job.get_results() | {"job_id": job_id, "status": status["status"]}) if json else _found(
-        job, status
-    )
+    told.ended(job, status)
     if status["status"] != "succeeded":
         raise ParetuneError(
             f"{job_id} {status['status']}: {status.get('error') or status.get('status_detail')}"
         )
-
-
-def _found(job: PromptLearningJob, status: dict[str, Any]) -> None:
-    for name in ("baseline_score", "best_score", "best_train_score", "best_validation_score"):
-        if status.get(name) is not None:
-            say(f"{name.replace('_', ' '):24} {status[name]:.4f}")
-    if text := job.get_best_prompt_text():
-        say()
-        say(text)
-
-
-@dataclass
-class _Telling(StreamHandler):
-    """A line for what matters, and one that moves for the rest."""
-
-    quiet: bool
-    _moving: Status = field(default_factory=lambda: Status("waiting", console=out))
-
-    def __enter__(self) -> _Telling:
-        if not self.quiet and out.is_terminal:
-            self._moving.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._moving.stop()
-
-    def handle(self, message: StreamMessage) -> None:
-        kind = str(message.data.get("type", ""))
-        if self.quiet or message.stream_type is not StreamType.EVENT or not kind.startswith(FAMILY):
-            return
-        text = one_line(str(message.data.get("message", "")), 140)
-        if kind.removeprefix(FAMILY) in QUIET:
-            self._moving.update(clean(text))
-        else:
-            say(f"{message.timestamp[11:19]}  {text}")
 
 
 def _read_environment(file: Path) -> None:

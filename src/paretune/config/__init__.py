@@ -35,10 +35,17 @@ from paretune.config.mipro import (
     MIPROSeedConfig,
     MIPROStageConfig,
 )
+from paretune.config.mipro_parts import (
+    MIPRODemoConfig,
+    MIPROGroundingConfig,
+    MIPROMetaUpdateConfig,
+    MIPROTPEConfig,
+)
 from paretune.config.policy import PromptLearningPolicyConfig
 from paretune.config.prompt import MessagePatternConfig, PromptPatternConfig
 from paretune.config.providers import InferenceMode, ProviderName
 from paretune.config.proxy import ProxyModelsConfig
+from paretune.config.rubrics import CriterionConfig, EdgeConfig, GraphConfig, NodeConfig, RubricConfig
 from paretune.config.seeds import SeedRange
 from paretune.config.verifier import PromptLearningJudgeConfig, PromptLearningVerifierConfig
 
@@ -47,6 +54,8 @@ __all__ = [
     "AdaptiveCurriculumLevel",
     "AdaptivePoolConfig",
     "ContainerConfig",
+    "CriterionConfig",
+    "EdgeConfig",
     "GEPAAdaptiveBatchConfig",
     "GEPAArchiveConfig",
     "GEPAConfig",
@@ -58,13 +67,19 @@ __all__ = [
     "GEPARolloutConfig",
     "GEPARungsConfig",
     "GEPATokenConfig",
+    "GraphConfig",
     "InferenceMode",
     "MIPROConfig",
+    "MIPRODemoConfig",
+    "MIPROGroundingConfig",
     "MIPROMetaConfig",
+    "MIPROMetaUpdateConfig",
     "MIPROModuleConfig",
     "MIPROSeedConfig",
     "MIPROStageConfig",
+    "MIPROTPEConfig",
     "MessagePatternConfig",
+    "NodeConfig",
     "PromptLearningConfig",
     "PromptLearningJudgeConfig",
     "PromptLearningPolicyConfig",
@@ -73,6 +88,7 @@ __all__ = [
     "ProposerConfig",
     "ProviderName",
     "ProxyModelsConfig",
+    "RubricConfig",
     "SeedRange",
     "TaskPoolsConfig",
     "TerminationConfig",

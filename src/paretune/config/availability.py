@@ -14,33 +14,13 @@ def _given(value: Any) -> bool:
     return value is not None and value not in (False, "", [], {})
 
 
-def _enabled(value: Any) -> bool:
-    return value is not None and value.enabled
-
-
 _ASKS: Mapping[str, Callable[[Any], bool]] = {
-    "mipro": lambda value: value is not None,
-    "algorithm": lambda value: value == "mipro",
     "optimization_mode": lambda value: value != "prompt",
-    "judge": _enabled,
-    "verifier": _enabled,
-    "proxy_models": _given,
-    "free_tier": _given,
     "auto_discover_patterns": _given,
     "policy.context_override": _given,
-    "termination_config.max_trials_without_improvement": _given,
     "termination_config.pessimism_enabled": _given,
-    "termination_config.max_category_costs_usd": _given,
-    "gepa.proposer_type": lambda value: value in ("spec", "agent"),
-    "gepa.spec_path": _given,
-    "gepa.evaluation.validation_pool": _given,
-    "gepa.mutation.prompt": _given,
-    "gepa.modules": _given,
-    "gepa.judge": _enabled,
-    "gepa.verifier": _enabled,
-    "gepa.proxy_models": _given,
-    "gepa.adaptive_pool": _enabled,
-    "gepa.adaptive_batch": _enabled,
+    "gepa.proposer_type": lambda value: value == "agent",
+    "mipro.proposer_type": lambda value: value == "agent",
 }
 """Field -> whether its value asks for something that is not built. Fields that only serve one of these
 are not listed: without it they ask for nothing."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from paretune.config.base import Count, Section, Table, read_section
 from paretune.config.dialects import ROOT, section_of
@@ -20,11 +20,16 @@ from paretune.config.proxy import ProxyModelsConfig
 from paretune.config.verifier import Judge, Verifier
 from paretune.core.errors import Misconfigured
 
+Role = Literal["policy", "proposer", "verifier"]
+"""Whose calls cost money."""
+
 
 class TerminationConfig(Section):
     """Further caps, each the same as its twin elsewhere; the tighter one holds.
 
     `allow_unpriced` names whose calls a money cap may let through though nobody knows their price.
+    `max_category_costs_usd` caps the money of each of them. `max_trials_without_improvement` ends the search
+    after so many steps without a better best.
     """
 
     max_rollouts: Count | None = None
@@ -33,13 +38,18 @@ class TerminationConfig(Section):
     max_total_tokens: Count | None = None
     max_policy_tokens: Count | None = None
     max_proposer_tokens: Count | None = None
+    max_verifier_tokens: Count | None = None
     max_seconds: float | None = Field(None, gt=0)
     max_time_seconds: float | None = Field(None, gt=0)
     target_reward: float | None = None
-    allow_unpriced: list[Literal["policy", "proposer"]] = Field(default_factory=list)
+    allow_unpriced: list[Role] = Field(default_factory=list)
     max_trials_without_improvement: Count | None = None
     pessimism_enabled: bool = False
-    max_category_costs_usd: dict[str, float] | None = None
+    max_category_costs_usd: dict[Role, Annotated[float, Field(ge=0)]] | None = None
+
+
+TASK = ("task_app_url", "task_app_api_key", "task_app_id")
+"""What `mipro` may say in the place of the job."""
 
 
 class ProposerConfig(Section):
@@ -114,7 +124,7 @@ class PromptLearningConfig(Section):
     )
     INSTEAD: ClassVar[dict[str, str]] = {"pipeline": "use [prompt_learning.gepa.pipeline]"}
 
-    algorithm: Literal["gepa", "mipro"]
+    algorithm: Literal["gepa", "mipro", "gepa+mipro"]
     task_app_url: str
     task_app_api_key: str | None = None
     task_app_id: str | None = None
@@ -135,19 +145,23 @@ class PromptLearningConfig(Section):
     container: ContainerConfig = ContainerConfig()
     task_pools: TaskPoolsConfig | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _takes_the_task_of_mipro(cls, data: Any) -> Any:
+        """What the job itself does not say of its task; where it does, `_fits_the_job` compares the two."""
+        mipro = data.get("mipro") if isinstance(data, Mapping) else None
+        if not isinstance(mipro, Mapping | MIPROConfig) or data.get("algorithm") != "mipro":
+            return data
+        told = dict(mipro)
+        missing = {name: told.get(name) for name in TASK if data.get(name) is None}
+        return {**data, **{name: value for name, value in missing.items() if value is not None}}
+
     @field_validator("task_app_url")
     @classmethod
     def _is_http(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")):
             raise ValueError("task_app_url must start with http:// or https://")
         return without_user("task_app_url", value, "task_app_api_key").rstrip("/")
-
-    @field_validator("algorithm", mode="before")
-    @classmethod
-    def _is_known(cls, value: Any) -> Any:
-        if value == "gepa+mipro":
-            raise ValueError(f"not available yet: algorithm {value!r}")
-        return value
 
     @field_validator("initial_prompt")
     @classmethod
@@ -158,8 +172,14 @@ class PromptLearningConfig(Section):
 
     @field_validator("mipro")
     @classmethod
-    def _has_seeds(cls, value: MIPROConfig | None, info: ValidationInfo) -> MIPROConfig | None:
+    def _fits_the_job(cls, value: MIPROConfig | None, info: ValidationInfo) -> MIPROConfig | None:
         if value is not None and info.data.get("algorithm") == "mipro":
+            for name in TASK:
+                repeated, own = getattr(value, name), info.data.get(name)
+                if name == "task_app_api_key" or repeated is None or own is None:
+                    continue  # of two ways to name a key the job's is taken
+                if repeated.rstrip("/") != own:
+                    raise ValueError(f"{name} differs from the job's; give one of the two")
             pools = value.pools()
             for name in ("bootstrap", "online"):
                 if not getattr(pools, name):

@@ -11,7 +11,7 @@ from paretune.config import adaptive
 from paretune.config.adaptive import AdaptivePoolConfig, GEPAAdaptiveBatchConfig
 from paretune.config.base import Count, Natural, Section, Table, read_section
 from paretune.config.dialects import gepa_section
-from paretune.config.efforts import Effort, OutputTokens, refuse_rapid
+from paretune.config.efforts import Effort, OutputTokens, ProposerType, refuse_no_spec, refuse_rapid
 from paretune.config.policy import ModulePolicy
 from paretune.config.providers import OwnKeys
 from paretune.config.proxy import ProxyModelsConfig
@@ -31,7 +31,9 @@ class GEPARolloutConfig(Section):
 class GEPAEvaluationConfig(Section):
     """Which seeds serve which split.
 
-    `noise_replicates` = 1 rolls the seed prompt out a second time on the test split, for the noise floor.
+    `validation_pool` is a split of the container's task set: all of it, or those of its tasks that
+    `validation_seeds` name. `noise_replicates` = 1 rolls the seed prompt out a second time on the test split,
+    for the noise floor.
     """
 
     seeds: Seeds | None = None
@@ -45,7 +47,8 @@ class GEPAEvaluationConfig(Section):
 
 
 class GEPAMutationConfig(Section):
-    """`rate`: the chance that each further component is edited in the same proposal."""
+    """`rate`: the chance that each further component is edited in the same proposal. `prompt` is an older
+    name of `gepa.metaprompt`."""
 
     INSTEAD: ClassVar[dict[str, str]] = dict.fromkeys(
         ("llm_model", "llm_provider", "llm_inference_url"),
@@ -127,7 +130,11 @@ class GEPATokenConfig(Section):
 
 
 class GEPAModuleConfig(Section):
-    """A stage of a pipeline, with a policy of its own; only its instructions are evolved."""
+    """A stage of a pipeline, with a policy of its own; only its instructions are evolved.
+
+    `module_id` is the name of its component, `max_tokens` the most tokens that may have. Policy and
+    `allowed_tools` travel with each rollout, under `policy.config.stages`.
+    """
 
     module_id: str
     max_instruction_slots: Count = 3
@@ -188,7 +195,10 @@ CLASSIC_SETS = ("population", "mutation", "rungs", "frontier_type", "acceptance_
 
 
 class GEPAConfig(Section):
-    """GEPA's settings. `preset = "classic"` is the paper; only its minibatch size can be changed."""
+    """GEPA's settings. `preset = "classic"` is the paper; only its minibatch size can be changed.
+
+    `demonstrations`: candidates hold a list of solved training examples, too, which is evolved as texts are.
+    """
 
     NOT_YET: ClassVar[frozenset[str]] = frozenset(
         {
@@ -215,7 +225,8 @@ class GEPAConfig(Section):
     def _classic_is_the_paper(self) -> GEPAConfig:
         if self.preset == "classic":
             fields = type(self).model_fields
-            given = [name for name in CLASSIC_SETS if getattr(self, name) != fields[name].default]
+            plainly = self.model_copy(update={"mutation": self.mutation.model_copy(update={"prompt": None})})
+            given = [name for name in CLASSIC_SETS if getattr(plainly, name) != fields[name].default]
             plain = GEPAArchiveConfig()
             given += [
                 f"archive.{name}"
@@ -232,10 +243,11 @@ class GEPAConfig(Section):
     env_config: Table | None = None
     rng_seed: int | None = None
     preset: Literal["default", "classic"] = "default"
-    proposer_type: Literal["dspy", "synth", "gepa-ai", "spec", "operators", "agent"] = "dspy"
+    proposer_type: ProposerType = "dspy"
     proposer_effort: Effort = "LOW"
     proposer_output_tokens: OutputTokens = "FAST"
     metaprompt: str | None = None
+    demonstrations: bool = False
     spec_path: str | None = None
     spec_max_tokens: Count = 5000
     spec_include_examples: bool = True
@@ -283,8 +295,9 @@ class GEPAConfig(Section):
     @model_validator(mode="after")
     def _fits_together(self) -> GEPAConfig:
         refuse_rapid(self.proposer_effort, self.proposer_output_tokens)
-        if self.proposer_type == "spec" and not self.spec_path:
-            raise ValueError("proposer_type 'spec' needs spec_path")
+        refuse_no_spec(self.proposer_type, self.spec_path)
+        if self.metaprompt and self.mutation.prompt and self.metaprompt != self.mutation.prompt:
+            raise ValueError("mutation.prompt differs from metaprompt, its newer name; give one of the two")
         names = [module.module_id for module in self.modules or []]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"modules: module_id {twice[0]!r} is used twice")

@@ -18,8 +18,9 @@ from pydantic import (
 from paretune.config import adaptive
 from paretune.config.adaptive import AdaptivePoolConfig
 from paretune.config.base import Count, Natural, Section, Table
-from paretune.config.efforts import Effort, OutputTokens, refuse_rapid
+from paretune.config.efforts import Effort, OutputTokens, ProposerType, refuse_no_spec, refuse_rapid
 from paretune.config.mipro_layout import baseline_instruction, plain_messages, seed_layout, trial_layout
+from paretune.config.mipro_parts import TPE, Demo, Grounding, MetaUpdate, Parameters
 from paretune.config.policy import ModulePolicy, PromptLearningPolicyConfig, checked_policy
 from paretune.config.proxy import ProxyModelsConfig
 from paretune.config.seeds import Seeds
@@ -107,7 +108,11 @@ _PRESET_EFFORT: dict[str, Effort] = {"fast": "LOW", "balanced": "LOW", "high_qua
 
 
 class MIPROConfig(Section):
-    """MIPRO's settings. Seeds are given as `seeds` or as pools of their own, in part or in whole."""
+    """MIPRO's settings. Seeds are given as `seeds` or as pools of their own, in part or in whole.
+
+    `auto` sets how many options and trials there are, as DSPy's presets do; what is given beside it counts.
+    `parameters` are further components of the program, each with the texts to choose from.
+    """
 
     INSTEAD: ClassVar[dict[str, str]] = dict.fromkeys(
         (
@@ -157,16 +162,20 @@ class MIPROConfig(Section):
     online_pool: Seeds | None = None
     test_pool: Seeds | None = None
     reference_pool: Seeds | None = None
+    proposer_type: ProposerType = "dspy"
     proposer_effort: Effort = "LOW"
     proposer_output_tokens: OutputTokens = "FAST"
     max_token_limit: Count | None = None
     max_spend_usd: float | None = Field(None, ge=0)
     token_counting_model: str = "gpt-4"
     enforce_token_limit: bool = True
-    tpe: Table | None = None
-    demo: Table | None = None
-    grounding: Table | None = None
-    meta_update: Table | None = None
+    auto: Literal["light", "medium", "heavy"] | None = None
+    rng_seed: int | None = None
+    tpe: TPE = None
+    demo: Demo = None
+    grounding: Grounding = None
+    meta_update: MetaUpdate = None
+    parameters: Parameters = Field(default_factory=dict)
     judge: Judge = None
     verifier: Verifier = None
     proxy_models: ProxyModelsConfig | None = None
@@ -208,6 +217,7 @@ class MIPROConfig(Section):
     @model_validator(mode="after")
     def _fits_together(self) -> MIPROConfig:
         refuse_rapid(self.proposer_effort, self.proposer_output_tokens)
+        refuse_no_spec(self.proposer_type, self.spec_path)
         pools = self.pools()
         if self.min_bootstrap_demos and pools.bootstrap and self.min_bootstrap_demos > len(pools.bootstrap):
             raise ValueError(f"min_bootstrap_demos is more than the {len(pools.bootstrap)} bootstrap seeds")

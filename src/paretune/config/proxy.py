@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -14,10 +14,14 @@ _Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class ProxyModelsConfig(Section):
-    """Evaluations by a low-fidelity model once a regression on both predicts the high-fidelity one.
+    """A low-fidelity model (LO) that screens candidates before the high-fidelity one (HI) evaluates them.
 
-    `r2_thresh` (R squared) begins it and `r2_stop` ends it, as do `sigma_stop` (residual variance) and a
-    cumulative net gain below `proxy_patience_usd` (USD). `verify_every` = 0: never asked again for both.
+    `rule` "control_variate" uses LO as far as its correlation with HI is worth its price; of the thresholds
+    only `n_min_hi` counts. "r2" is the documented rule: a regression's `r2_thresh` (R squared) begins it and
+    `r2_stop` ends it, as does `sigma_stop` (residual variance). Both end at a cumulative net gain below
+    `proxy_patience_usd` (USD). Every `verify_every`-th candidate that would be turned down is not, and while
+    LO is off it is asked again for every so many-th; 0: never. `lo_estimated_cost_usd` is what a LO rollout
+    costs at most where the price table does not know its model.
     """
 
     hi_provider: Provider
@@ -33,6 +37,8 @@ class ProxyModelsConfig(Section):
     sigma_stop: float = Field(1e9, ge=0)
     verify_every: Natural = 0
     proxy_patience_usd: float = -100.0
+    rule: Literal["control_variate", "r2"] = "control_variate"
+    lo_estimated_cost_usd: float | None = Field(None, ge=0)
 
     @field_validator("hi_inference_url", "lo_inference_url")
     @classmethod

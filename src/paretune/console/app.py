@@ -27,6 +27,7 @@ from paretune.console.view import Asked, NoSuchView, View
 from paretune.console.views.export import exported
 from paretune.core.errors import Misconfigured, ParetuneError
 from paretune.store import UnknownRun
+from paretune.views.run_view import RunView
 
 PLOTLY = resources.files("plotly") / "package_data" / "plotly.min.js"
 FILES = {file.name: file for file in (resources.files("paretune.console") / "static").iterdir()}
@@ -52,6 +53,10 @@ PART = "x-part"
 FORM_BYTES = 64 * 2**10
 AGAIN_SECONDS = "2"
 """The page of a run that waits asks again after so many."""
+MOMENT_SECONDS = 0.3
+PATIENCE_SECONDS = 20.0
+"""A page waits so long for the first reading of its run's record; then one says that it is being read, and
+asks again at once, to wait for so long."""
 
 
 def console_app(source: Source, base: str = "", more: Sequence[Route] = ()) -> Starlette:
@@ -85,6 +90,8 @@ class _Console:
         self._source, self._base = source, base
         self._lines = RunLines(source)
         self._looks: dict[str, asyncio.Future[tuple[int, int, str]]] = {}
+        self._readings: dict[str, asyncio.Future[RunView]] = {}
+        self._known: set[str] = set()
         self._threads = ThreadPoolExecutor(READERS, "console")
 
     async def _aside(self, function: Callable[..., T], *arguments: Any) -> T:
@@ -105,8 +112,32 @@ class _Console:
         return RedirectResponse(f"{self._base}/runs/{quote(request.path_params['run'])}/")
 
     async def view(self, view: View, request: Request) -> Response:
-        show = fragment if PART in request.headers else page
-        return html(await self._aside(lambda: show(view, self._asked(request))))
+        if PART in request.headers:
+            return html(await self._aside(lambda: fragment(view, self._asked(request))))
+        if not await self._is_read(run_id := request.path_params["run"]):
+            template = ENVIRONMENT.get_template("reading.html")
+            text = template.render(name=run_id, to=self._paths(request, run_id))
+            return html(text, 202, Refresh="0")
+        return html(await self._aside(lambda: page(view, self._asked(request))))
+
+    async def _is_read(self, run_id: str) -> bool:
+        """False while a long record is read for the first time. One reading is for all who ask meanwhile."""
+        if run_id in self._known:
+            return True
+        reading, patience = self._readings.get(run_id), PATIENCE_SECONDS
+        if reading is None:
+            patience = MOMENT_SECONDS
+            reading = asyncio.ensure_future(self._aside(self._source.view, run_id))
+            self._readings[run_id] = reading
+            reading.add_done_callback(partial(self._was_read, run_id))
+        done, _ = await asyncio.wait([reading], timeout=patience)
+        return bool(done)
+
+    def _was_read(self, run_id: str, reading: asyncio.Future[RunView]) -> None:
+        """Whoever asks for the page meets the error, if there was one."""
+        del self._readings[run_id]
+        if not reading.cancelled() and reading.exception() is None:
+            self._known.add(run_id)
 
     def _paths(self, request: Request, run_id: str = "") -> Paths:
         return paths(request, self._base, run_id)

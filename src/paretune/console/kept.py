@@ -68,6 +68,8 @@ def _apart(view: RunView, before: RunView | None) -> RunView:
         view,
         rows=dict(view.rows),
         rollouts=view.rollouts.copy(),
+        cheap=view.cheap.copy(),
+        verdicts=view.verdicts.copy(),
         known=dict(view.known),
         faults={signature: copy.deepcopy(fault) for signature, fault in view.faults.items()},
         spent=view.spent.copy(),

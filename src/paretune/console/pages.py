@@ -12,12 +12,22 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from paretune.console.bounds import between
-from paretune.console.view import Asked, View
+from paretune.console.view import Asked, View, always
 from paretune.console.views import VIEWS
 from paretune.core.canonical import finite
+from paretune.views.run_view import RunView
+from paretune.views.splits import called
 
 BY_NAME: Mapping[str, View] = {view.name: view for view in VIEWS}
-LISTED = tuple(view for view in VIEWS if view.key)
+LISTED = tuple(view for view in VIEWS if view.key and view.there is always)
+"""The views of every run, whatever its algorithm."""
+STYLES = ("console.css", "judgement.css", "overview.css", "evidence.css", "trials.css")
+"""Style sheets of every page, in their order: what all views share, then those of some."""
+
+
+def listed(run: RunView) -> list[View]:
+    """The views that this run's pages lead to."""
+    return [view for view in VIEWS if view.key and view.there(run)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +107,6 @@ def with_chance(p_value: float) -> str:
     return f"p {told}" if told.startswith("<") else f"p = {told}"
 
 
-def split(name: str) -> str:
-    """A split as people call it."""
-    return {"pareto": "train", "reflect": "minibatch", "select": "selection", "test": "held-out"}.get(
-        name, name
-    )
-
-
 def environment() -> Environment:
     made = Environment(
         loader=PackageLoader("paretune.console"),
@@ -120,9 +123,10 @@ def environment() -> Environment:
         "duration": duration,
         "chance": chance,
         "with_chance": with_chance,
-        "split": split,
+        "split": called,
         "between": between,
     }
+    made.globals["styles"] = STYLES
     return made
 
 
@@ -139,7 +143,9 @@ def page(view: View, asked: Asked) -> str:
     """The view in its frame."""
     frame = ENVIRONMENT.get_template("run_frame.html")
     body = Markup(fragment(view, asked))
-    return frame.render(asked=asked, run=asked.run, to=asked.to, view=view, views=LISTED, body=body)
+    return frame.render(
+        asked=asked, run=asked.run, to=asked.to, view=view, views=listed(asked.run), body=body
+    )
 
 
 def runs_page(template: str, to: Paths, **told: Any) -> str:

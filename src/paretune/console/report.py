@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
 from paretune.console.app import FILES, PLOTLY
 from paretune.console.bundle import bundle
-from paretune.console.pages import ENVIRONMENT, LISTED, address, fragment
+from paretune.console.pages import ENVIRONMENT, STYLES, address, fragment, listed
 from paretune.console.view import Asked, NoSuchView, View
 from paretune.console.views import VIEWS
 from paretune.store import Store
@@ -50,17 +51,19 @@ def report(run: RunView, state: str, store: Store, most_bytes: int = MOST_BYTES)
         PLOTLY.read_text("utf-8"),
         bundle("report", lambda name: FILES[name].read_text("utf-8")),
     )
-    style = FILES["console.css"].read_text("utf-8")
+    style = "\n".join(FILES[name].read_text("utf-8") for name in STYLES)
     fixed = sum(len(text.encode()) for text in (plotly, script, style)) + MARGIN_BYTES
     pages = _Pages(run, state, store, most_bytes - fixed)
-    for view in sorted(VIEWS, key=lambda view: not view.key):
-        pages.add(view)
-    left_out = (*pages.left_out, *_never(run))
+    views = sorted((view for view in VIEWS if view.there(run)), key=lambda view: not view.key)
+    for _ in range(2):  # what some need less of is for the others
+        for number, view in enumerate(views):
+            pages.add(view, pages.room // (len(views) - number))
+    left_out = (*pages.left_out(views), *_never(run))
     html = ENVIRONMENT.get_template("report.html").render(
         run=run,
         state=state,
         to=Fragments(),
-        views=LISTED,
+        views=listed(run),
         left_out=left_out,
         policy=_policy(plotly, script),
         pages=Markup("\n".join(pages.texts)),
@@ -73,24 +76,33 @@ def report(run: RunView, state: str, store: Store, most_bytes: int = MOST_BYTES)
 
 @dataclass(slots=True)
 class _Pages:
-    """Pages as long as there is room for them."""
+    """Pages as long as there is room for them. The first of each view matter most."""
 
     run: RunView
     state: str
     store: Store
     room: int
     texts: list[str] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
+    _put_of: Counter[str] = field(default_factory=Counter)
 
-    def add(self, view: View) -> None:
-        every = list(view.pages(self.run))
-        put = sum(self._put(view, params) for params in every[:MOST_PAGES])
-        if put < len(every):
-            reason = "the file would be too large" if put < len(every[:MOST_PAGES]) else "they are too many"
-            self.left_out.append(f"{view.title}: {len(every) - put:,} of {len(every):,} pages; {reason}")
+    def add(self, view: View, share: int) -> None:
+        """The next pages of this view, in about so many bytes; its first in any case."""
+        left = self.room - share
+        for params in list(view.pages(self.run))[self._put_of[view.name] : MOST_PAGES]:
+            if not self._put(view, params, left if self._put_of[view.name] else 0):
+                break
+            self._put_of[view.name] += 1
 
-    def _put(self, view: View, params: Mapping[str, str]) -> bool:
-        if self.room <= 0:
+    def left_out(self, views: Iterable[View]) -> Iterator[str]:
+        for view in views:
+            every, put = len(list(view.pages(self.run))), self._put_of[view.name]
+            if put < every:
+                reason = "they are too many" if put == MOST_PAGES else "the file would be too large"
+                yield f"{view.title}: {every - put:,} of {every:,} pages; {reason}"
+
+    def _put(self, view: View, params: Mapping[str, str], left: int) -> bool:
+        """False if less than `left` bytes of room would be left."""
+        if self.room <= left:
             return False
         path = {name: value for name, value in params.items() if f"{{{name}}}" in view.path}
         query = {name: value for name, value in params.items() if name not in path}
@@ -102,7 +114,7 @@ class _Pages:
         here = Fragments()(view.name, **params).removeprefix("#")
         text = Markup('<template data-page="{}">{}</template>').format(here, Markup(body))
         size = len(text.encode("utf-8", "replace"))
-        if size > self.room:
+        if size > self.room - left:
             return False
         self.room -= size
         self.texts.append(text)

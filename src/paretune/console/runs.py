@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,9 +13,10 @@ from urllib.parse import urlencode
 from paretune.console.paging import whole
 from paretune.console.source import Source
 from paretune.core.errors import ParetuneError
-from paretune.core.statistics import Comparison, Interval, bootstrap_mean
+from paretune.core.statistics import Comparison, Interval
 from paretune.engine.outlook import Range
 from paretune.store import Run
+from paretune.views.intervals import mean_of
 from paretune.views.lift import lift_on
 from paretune.views.run_view import RunView, read
 
@@ -27,17 +29,19 @@ AT_ONCE = 200
 """Lines of one page."""
 
 
+logger = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True, slots=True)
 class Figures:
     """A run's figures. `best` is the best candidate's mean on `split` with its interval, `change` what it
-    differs from the seed there: the untouched split if there is one. `unit`: all rewards are
-    within 0 to 1. `trouble`: why nothing is known."""
+    differs from the seed there: the untouched split if there is one. `trouble`: why nothing is
+    known."""
 
     best: Interval | None = None
     change: Comparison | None = None
     split: str = ""
     improved: bool = False
-    unit: bool = False
     rollouts: int = 0
     cap: int | None = None
     usd: float = 0.0
@@ -71,12 +75,10 @@ def figures(view: RunView) -> Figures:
     best, limits, spent = view.best, view.ledger.limits, view.ledger.by_role.values()
     lifts = (lift_on(view, best, "best", split) for split in ("test", "select", "pareto")) if best else ()
     lift = next((found for found in lifts if found), None)
-    rewards = view.rewards(best.id, lift.split) if best and lift else {}
     return Figures(
-        best=bootstrap_mean(list(rewards.values())) if rewards else None,
+        best=mean_of(view, best.id, lift.split) if best and lift else None,
         change=lift.comparison if lift else None,
         split=lift.split if lift else "",
-        unit=view.rollouts.within_unit,
         improved=best is not None and best.id != view.seed.id,
         rollouts=len(view.ledger.drawn),
         cap=limits.rollouts,
@@ -101,7 +103,7 @@ class RunLines:
 
     def lines(self) -> Sequence[Line]:
         """All, newest first, with the figures that are known."""
-        runs = [(run, self.source.state(run)) for run in self.source.runs()]
+        runs = self.source.runs()
         self._ask_for([run for run, _ in runs])
         with self._changed:
             self._changed.wait_for(lambda: not self._wanted, WAIT_SECONDS)
@@ -145,7 +147,8 @@ class RunLines:
             return figures(read(self.source.store, run.id) if over else self.source.view(run.id))
         except ParetuneError as error:
             return Figures(trouble=str(error))
-        except Exception as error:  # noqa: BLE001 -- one run that cannot be read leaves the others in the list
+        except Exception as error:
+            logger.exception("%s cannot be read", run.id)
             return Figures(trouble=f"cannot be read: {error!r}")
 
 

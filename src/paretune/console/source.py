@@ -44,8 +44,8 @@ class Source(Protocol):
         """True once nobody is served any more: streams end."""
         ...
 
-    def runs(self) -> Sequence[Run]:
-        """All, newest first."""
+    def runs(self) -> Sequence[tuple[Run, str]]:
+        """All with their states, newest first; as `Store.headings` gives them."""
         ...
 
     def state(self, run: Run) -> str:
@@ -80,8 +80,8 @@ class StoreSource:
     def store(self) -> Store:
         return self.workspace.store
 
-    def runs(self) -> Sequence[Run]:
-        return self.store.runs()
+    def runs(self) -> Sequence[tuple[Run, str]]:
+        return [(run, self.state(run)) for run in self.store.headings()]
 
     def state(self, run: Run) -> str:
         return wishes.state(self.workspace, run)

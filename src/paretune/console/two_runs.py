@@ -7,7 +7,8 @@ from typing import Any
 
 from paretune.console.changes import changes
 from paretune.console.runs import Line, RunLines
-from paretune.core.statistics import Comparison, compare_paired
+from paretune.core.statistics import Comparison
+from paretune.views.intervals import compared
 from paretune.views.run_view import RunView
 
 SPLITS = ("test", "select", "pareto")
@@ -50,7 +51,7 @@ def _paired(a: RunView, b: RunView) -> tuple[str, Comparison] | None:
     for split in SPLITS:
         before, after = a.rewards(a.best.id, split), b.rewards(b.best.id, split)
         if before.keys() & after.keys():
-            return split, compare_paired(before, after, seed=a.run.job["settings"]["seed"])
+            return split, compared(before, after, a, b)
     return None
 
 

@@ -39,6 +39,10 @@ class Asked:
     actions: tuple[Action, ...] = ()
 
 
+def always(_: RunView) -> bool:
+    return True
+
+
 def once(_: RunView) -> Iterable[Mapping[str, str]]:
     """The view has one page."""
     return ({},)
@@ -49,7 +53,8 @@ class View:
     """`path` follows the run's address (`candidates/{candidate}`); the template is `{name}.html`.
 
     `show` gives what the template needs. `key`: the letter that opens it after `g`; those without one are
-    reached from others. `pages` are the params of all its pages that belong into a report.
+    reached from others. `pages` are the params of all its pages that belong into a report. Where a run has
+    nothing of it (`there`) nobody is led to it.
     """
 
     name: str
@@ -58,3 +63,4 @@ class View:
     show: Callable[[Asked], Mapping[str, Any]]
     key: str = ""
     pages: Callable[[RunView], Iterable[Mapping[str, str]]] = once
+    there: Callable[[RunView], bool] = always

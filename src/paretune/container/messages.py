@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from paretune.container.answers import read_answer
 from paretune.core.canonical import JsonValue
 from paretune.core.errors import Misconfigured
+from paretune.core.placement import Turn, as_messages, as_text
 
 __all__ = ["Message", "RolloutCall", "build_request", "read_answer"]
 
@@ -34,11 +35,16 @@ CREDENTIAL_ENDINGS = ("_api_key", "_secret", "_password")
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of the prompt: the component that holds its text, its role and its place."""
+    """One message of the prompt: the component that holds its text, its role and its place.
+
+    Or, with `demonstrations`, all the turns that show a component's demonstrations: their roles and their
+    place, before the question, follow from what they are.
+    """
 
     component: str
     role: str
     order: int
+    demonstrations: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,7 @@ class RolloutCall:
     URL-safe characters and stays the same when the call is repeated. `program_task` is the task id of
     the container itself; without it the row's id is sent in its place. `as_candidate` False leaves the
     texts out of `candidate`: they are messages, and not fields of the container's own program.
+    `hosts` (component -> component) names demonstrations that stand as text in another component.
     """
 
     rollout_id: str
@@ -63,13 +70,14 @@ class RolloutCall:
     env_config: Mapping[str, JsonValue] = field(default_factory=dict)
     program_task: str = ""
     as_candidate: bool = True
+    hosts: Mapping[str, str] = field(default_factory=dict)
 
 
 def build_request(call: RolloutCall) -> dict[str, JsonValue]:
     """The body of POST /rollout.
 
     Raises Misconfigured for a credential among the settings, an id that is not URL-safe, a message
-    without its component, or example data of neither shape.
+    without its component, demonstrations that are none, or example data of neither shape.
     """
     return example_part(call) | candidate_part(call)
 
@@ -78,13 +86,14 @@ def candidate_part(call: RolloutCall) -> dict[str, JsonValue]:
     """The part of the body that is the same for all examples of a candidate. Raises Misconfigured."""
     refuse_credentials("policy", call.policy)
     refuse_credentials("env_config", call.env_config)
+    texts, template = _written(call)
     part: dict[str, JsonValue] = {
         "submission_mode": "sync",
         "run_id": call.run_id,
         "mode": "eval",
-        "policy": _policy(call),
+        "policy": _policy(call, template),
     }
-    candidate = dict(call.components) if call.as_candidate else {}
+    candidate = texts if call.as_candidate else {}
     if candidate:
         overlay = {"candidate": candidate, "metadata": {"candidate_id": call.candidate_id}}
         part |= {"candidate": candidate, "candidate_overlay": overlay}
@@ -150,12 +159,12 @@ def _env(call: RolloutCall, seed: int | None) -> dict[str, JsonValue]:
     return env
 
 
-def _policy(call: RolloutCall) -> dict[str, JsonValue]:
+def _policy(call: RolloutCall, template: JsonValue) -> dict[str, JsonValue]:
     settings = {key: value for key, value in call.policy.items() if value is not None}
     policy: dict[str, JsonValue] = {
         "provider": str(settings.get("provider", "")),
         "model": str(settings.get("model", "")),
-        "config": {**settings, "prompt_template": prompt_template(call)},
+        "config": {**settings, "prompt_template": template},
     }
     limit = settings.get("max_tokens", settings.get("max_completion_tokens"))
     if isinstance(limit, int) and not isinstance(limit, bool):
@@ -164,36 +173,40 @@ def _policy(call: RolloutCall) -> dict[str, JsonValue]:
     return policy
 
 
-def prompt_template(call: RolloutCall) -> JsonValue:
-    """The candidate as the older contract reads it.
+def _written(call: RolloutCall) -> tuple[dict[str, str], JsonValue]:
+    """The texts with their demonstrations in place, and the candidate as the older contract reads it.
 
     With messages: an object with `messages`, `sections` (the same list) and the joined `text`. Without:
     the text of the only component, or component name -> text when there are several.
     """
-    if not call.messages:
-        texts = dict(call.components)
-        return next(iter(texts.values())) if len(texts) == 1 else texts
-    messages = [_message(call, message) for message in sorted(call.messages, key=lambda m: m.order)]
-    text = "\n\n".join(f"[{message['role']}]\n{message['content']}" for message in messages)
-    return {
+    ordered = sorted(call.messages, key=lambda message: message.order)
+    shown = [message.component for message in ordered if message.demonstrations]
+    for name in [*(message.component for message in ordered), *call.hosts]:
+        if name not in call.components:
+            raise Misconfigured("initial_prompt.messages", f"the candidate has no component {name!r}")
+    try:
+        components = as_text(call.components, call.hosts)
+        turns = as_messages([(message.component, message.role) for message in ordered], components, shown)
+    except ValueError as error:
+        raise Misconfigured("the demonstrations of the candidate", str(error)) from error
+    texts = {name: text for name, text in components.items() if name not in shown}
+    if not ordered:
+        return texts, next(iter(texts.values())) if len(texts) == 1 else texts
+    messages: list[JsonValue] = [_message(turn, order) for order, turn in enumerate(turns)]
+    return texts, {
         "id": call.candidate_id,
         "name": call.candidate_id,
         "messages": messages,
         "sections": messages,
-        "text": text,
+        "text": "\n\n".join(f"[{turn.role}]\n{turn.text}" for turn in turns),
     }
 
 
-def _message(call: RolloutCall, message: Message) -> dict[str, JsonValue]:
-    if message.component not in call.components:
-        raise Misconfigured(
-            "initial_prompt.messages", f"the candidate has no component {message.component!r}"
-        )
-    text = call.components[message.component]
+def _message(turn: Turn, order: int) -> dict[str, JsonValue]:
     return {
-        "role": message.role,
-        "name": message.component,
-        "content": text,
-        "pattern": text,
-        "order": message.order,
+        "role": turn.role,
+        "name": turn.name,
+        "content": turn.text,
+        "pattern": turn.text,
+        "order": order,
     }

@@ -118,12 +118,17 @@ def read_prompt(request: Mapping[str, JsonValue], layout: tuple[Part, ...] = ())
     if not components:
         message = "the request holds no prompt: neither candidate nor policy.config.prompt_template"
         raise BadRequest("missing_candidate", message)
-    said = tuple(Part(role, name) for role, name, _ in _messages(template))
-    if said and all(part.component in components for part in said):
-        layout = said
+    said = _messages(template)
+    if any(name in components for _, name, _ in said):
+        layout = tuple(_part(components, *message) for message in said)
     elif any(part.component not in components and not part.fixed for part in layout):
         layout = ()
     return Prompt(components, layout, settings)
+
+
+def _part(components: Mapping[str, str], role: str, name: str, text: str) -> Part:
+    """A message is what it says; it need not be a component."""
+    return Part(role, name) if components.get(name) == text else Part(role, "", text)
 
 
 def _components(request: Mapping[str, JsonValue]) -> dict[str, str]:

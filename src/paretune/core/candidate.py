@@ -9,7 +9,7 @@ from typing import Literal
 from paretune.core.canonical import digest
 
 CandidateId = str
-Origin = Literal["seed", "mutation", "merge", "join", "ablation"]
+Origin = Literal["seed", "mutation", "merge", "join", "ablation", "trial"]
 
 
 def content_id(components: Mapping[str, str]) -> CandidateId:
@@ -22,8 +22,8 @@ class Candidate:
     """Component name -> text, and where it came from.
 
     `id` is a digest of the components alone, so that the same text found twice is one candidate.
-    `parents` is empty for a seed, one id for a mutation or an ablation (its parent without some lines), two
-    for a merge or a join.
+    `parents` is empty for a seed, one id for a mutation, a trial (other options for its
+    parts) or an ablation (without some lines), two for a merge or a join.
     """
 
     components: Mapping[str, str]

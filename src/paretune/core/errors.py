@@ -86,6 +86,7 @@ class FailureKind(StrEnum):
     TASK_FAILED = "task_failed"
     EVALUATOR_RAISED = "evaluator_raised"
     BAD_ANSWER = "bad_answer"
+    VERIFIER = "no_verdict"
 
 
 RETRYABLE = frozenset(

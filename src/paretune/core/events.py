@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from paretune.core.canonical import JsonValue
+from paretune.core.proxy_events import ProxyCalibrated as ProxyCalibrated
+from paretune.core.proxy_events import ProxyDecided as ProxyDecided
 
 RECORD_VERSION = 1
 
@@ -95,7 +97,8 @@ class GateDecided:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateAdmitted:
-    """Into the pool, with the mean reward over the pareto examples that were scored."""
+    """Into the pool, with the mean reward over the pareto examples that were scored. Where `pool` is above 0,
+    only so many were asked, and the mean is an estimate for all of them."""
 
     kind: ClassVar[str] = "candidate_admitted"
     step: int
@@ -109,6 +112,7 @@ class CandidateAdmitted:
     failed: int
     gained: list[str]
     best: bool
+    pool: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +202,40 @@ class RungEnded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PoolChanged:
+    """From now on candidates are measured on these examples first; `weights` say for how many of `covered`
+    each one stands. `anchors` stay, `heated` are there for a while. `reason`: `start`, `anneal`, `heat-up`,
+    `cool-down`, or several of them."""
+
+    kind: ClassVar[str] = "pool_changed"
+    step: int
+    examples: list[str]
+    weights: list[float]
+    anchors: list[str]
+    heated: list[str]
+    covered: int
+    size: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolJudged:
+    """A candidate after the pool, `measured` of `wanted` examples: by how much it is better than `rival` on
+    all of them on average, estimated, with a standard error. If `completed`, it is measured on the rest too,
+    or was now."""
+
+    kind: ClassVar[str] = "pool_judged"
+    step: int
+    candidate: str
+    rival: str
+    measured: int
+    wanted: int
+    difference: float
+    error: float
+    completed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateRetired:
     """Left the archive because it was full."""
 
@@ -238,6 +276,60 @@ class RunFinished:
     test: dict[str, float]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bootstrapped:
+    """Of `asked` rollouts of the initial prompt so many `qualified` as demonstrations, from the reward
+    `threshold` on."""
+
+    kind: ClassVar[str] = "bootstrapped"
+    step: int
+    asked: int
+    qualified: int
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionAdded:
+    """One more thing to choose in this `dimension`: texts of components. `examples` are those that it shows;
+    `proposal` is the key of the fact of a written one."""
+
+    kind: ClassVar[str] = "option_added"
+    step: int
+    dimension: str
+    number: int
+    components: dict[str, str]
+    examples: list[str]
+    proposal: str
+    rationale: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialStarted:
+    """A combination of options, one number for each dimension, goes to these examples."""
+
+    kind: ClassVar[str] = "trial_started"
+    step: int
+    generation: int
+    candidate: str
+    choice: list[int]
+    examples: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialEnded:
+    """`mean` of this trial's examples that were scored; `estimate` of the mean on all alike, from the
+    `examples` that the combination was scored on so far."""
+
+    kind: ClassVar[str] = "trial_ended"
+    step: int
+    candidate: str
+    mean: float | None
+    scored: int
+    failed: int
+    estimate: float | None
+    examples: int
+
+
 Decision = (
     RunStarted
     | StepStarted
@@ -253,7 +345,15 @@ Decision = (
     | ValidationEnded
     | EvaluationDeferred
     | RungEnded
+    | ProxyCalibrated
+    | ProxyDecided
+    | PoolChanged
+    | PoolJudged
     | CandidateRetired
+    | Bootstrapped
+    | OptionAdded
+    | TrialStarted
+    | TrialEnded
     | SearchEnded
     | BestChosen
     | RunFinished

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -197,7 +197,7 @@ class Frontier:
 
 
 def choose_parent(
-    frequencies: Mapping[CandidateId, int], rng: random.Random, pressure: float = 1.0
+    frequencies: Mapping[CandidateId, float], rng: random.Random, pressure: float = 1.0
 ) -> CandidateId:
     """A frontier member, with probability proportional to (cells held) ** pressure.
 
@@ -207,17 +207,3 @@ def choose_parent(
         raise ValueError("the frontier is empty: nothing was measured")
     members = list(frequencies)
     return rng.choices(members, weights=[frequencies[m] ** pressure for m in members])[0]
-
-
-def coverage_by_candidate(
-    order: Iterable[CandidateId], wins: Mapping[CandidateId, Iterable[ExampleId]]
-) -> dict[CandidateId, tuple[int, int, int]]:
-    """(newly covered examples, wins, covered so far) for each candidate, in the given order."""
-    covered: set[ExampleId] = set()
-    table = {}
-    for candidate in order:
-        won = set(wins.get(candidate, ()))
-        new = won - covered
-        covered |= won
-        table[candidate] = (len(new), len(won), len(covered))
-    return table

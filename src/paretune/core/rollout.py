@@ -50,12 +50,17 @@ class RolloutKey:
         return self._id
 
 
+LO = "lo"
+"""The tier of rollouts by the cheap policy; that of the job's own policy is empty."""
+
+
 class RolloutRequest(NamedTuple):
-    """One rollout to be run: `replicate` counts draws of the same cell from 0."""
+    """One rollout to be run: `replicate` counts draws of the same cell from 0, `tier` tells the policy."""
 
     candidate: Candidate
     example: Example
     replicate: int = 0
+    tier: str = ""
 
     def key(self, identity: Identity) -> RolloutKey:
         return RolloutKey(self.candidate.id, self.example.id, self.example.split, self.replicate, identity)

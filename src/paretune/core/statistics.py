@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -24,6 +24,10 @@ class Interval:
     high: float
     n: int
     level: float = 0.95
+
+    def within(self, least: float, most: float) -> Interval:
+        """Not beyond what such a mean can be."""
+        return replace(self, low=max(self.low, least), high=min(self.high, most))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,12 @@ def _student_mass(t: float, degrees: int) -> float:
         term *= cosine**2 * (k - 1) / k
         total += term
     return 2 / math.pi * (theta + sine * total) if degrees % 2 else sine * total
+
+
+def student_above(t: float, degrees: int) -> float:
+    """P(T > t) for Student's t with so many degrees of freedom, 1 at least."""
+    tail = max(0.0, 1 - _student_mass(abs(t), degrees)) / 2
+    return tail if t >= 0 else 1 - tail
 
 
 def sign_flip_test(differences: Sequence[float], *, seed: int = 0, draws: int = 20_000) -> float:

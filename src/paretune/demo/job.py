@@ -14,12 +14,23 @@ BUDGET = 1300
 
 
 def demo_document(
-    task: DemoTask, url: str, *, seed: int, budget: int | None, proposer: str, slots: int
+    task: DemoTask,
+    url: str,
+    *,
+    seed: int,
+    budget: int | None,
+    proposer: str,
+    slots: int,
+    algorithm: str = "gepa",
 ) -> dict[str, Any]:
     """The document for this task at this address; `slots` rollouts in flight."""
+    mipro = _mipro(task, seed, proposer, slots) if "mipro" in algorithm else {}
+    caps = {"termination_config": {"max_rollouts": budget or BUDGET}} if mipro else {}
     return {
         "prompt_learning": {
-            "algorithm": "gepa",
+            "algorithm": algorithm,
+            **mipro,
+            **caps,
             "task_app_url": url,
             "initial_prompt": {
                 "id": f"demo-{task.name}",
@@ -50,6 +61,22 @@ def demo_document(
                 "mutation": {"rate": 1.0},
                 "archive": {"pareto_set_size": PARETO},
             },
+        }
+    }
+
+
+def _mipro(task: DemoTask, seed: int, proposer: str, slots: int) -> dict[str, Any]:
+    """The section `mipro`: GEPA's training seeds, the same number of them to search on."""
+    return {
+        "mipro": {
+            "env_name": f"demo-{task.name}",
+            "rng_seed": seed,
+            "proposer_type": proposer,
+            "max_concurrent": slots,
+            "batch_size": 16,
+            "bootstrap_train_seeds": {"start": PARETO, "end": TRAIN},
+            "online_pool": {"start": 0, "end": PARETO},
+            "test_pool": {"start": TEST_SEEDS_FROM, "end": TEST_SEEDS_FROM + TEST},
         }
     }
 

@@ -18,6 +18,7 @@ LIMIT = {
     "max_total_tokens": "tokens",
     "max_policy_tokens": "rollout_tokens",
     "max_proposer_tokens": "proposal_tokens",
+    "max_verifier_tokens": "verdict_tokens",
     "max_seconds": "seconds",
 }
 """The document's name of a cap, and the ledger's."""
@@ -31,6 +32,7 @@ class Caps:
     max_total_tokens: int | None = None
     max_policy_tokens: int | None = None
     max_proposer_tokens: int | None = None
+    max_verifier_tokens: int | None = None
     max_seconds: float | None = None
 
     @property
@@ -45,6 +47,7 @@ class Caps:
             _whole(texts, "max_total_tokens"),
             _whole(texts, "max_policy_tokens"),
             _whole(texts, "max_proposer_tokens"),
+            _whole(texts, "max_verifier_tokens"),
             _number(texts, "max_seconds"),
         )
 
@@ -125,8 +128,9 @@ def spent_by(store: Store, run_id: str) -> Mapping[str, float]:
     return {
         "cost_usd": ledger.cost_usd,
         "tokens": ledger.tokens,
-        "rollout_tokens": ledger.role("rollout").tokens,
+        "rollout_tokens": ledger.tokens_of("rollout"),
         "proposal_tokens": ledger.role("proposal").tokens,
+        "verdict_tokens": ledger.role("verdict").tokens,
         "seconds": log[-1].elapsed if log else 0.0,
     }
 

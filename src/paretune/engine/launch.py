@@ -13,16 +13,11 @@ from paretune.config.environment import resolve_key
 from paretune.container.client import ContainerClient, Timeouts
 from paretune.core.errors import Misconfigured
 from paretune.engine.job import Job
-from paretune.engine.prepare import Prepared, prepare, proposer_price
-from paretune.llm.chat import ChatModel
-from paretune.llm.efforts import ProposerFile, ProposerModel, resolve
+from paretune.engine.judging import judging
+from paretune.engine.prepare import Prepared, prepare
+from paretune.engine.proposing import proposer_model, proposing
 from paretune.propose.base import Proposer
-from paretune.propose.operators import OperatorProposer
-from paretune.propose.packet_text import PromptLimits
-from paretune.propose.reflect import ReflectiveProposer
 from paretune.store import Run
-
-CHARACTERS_A_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +32,7 @@ class Launch:
 async def launched(
     config: PromptLearningConfig, environment: Mapping[str, str], *, fresh: str = ""
 ) -> AsyncIterator[Launch]:
-    """Proposer and container of the document, and its job. `fresh` keeps results of other runs out.
+    """Proposer, container and verifier of the document, and its job. `fresh` keeps results of other runs out.
 
     Keys come from the environment. Raises Misconfigured, NotAvailable, or RunFailed when the container does
     not answer.
@@ -45,7 +40,8 @@ async def launched(
     async with proposing(config, environment) as proposer, container(config, environment) as client:
         model = proposer_model(config, environment)
         ready = await prepare(config, client, fresh=fresh, proposer_model=model)
-        yield Launch(ready, proposer)
+        async with judging(config, environment, client) as judges:
+            yield Launch(judges.judged(ready) if judges else ready, proposer)
 
 
 @asynccontextmanager
@@ -66,38 +62,6 @@ async def container(
         yield client
 
 
-@asynccontextmanager
-async def proposing(config: PromptLearningConfig, environment: Mapping[str, str]) -> AsyncIterator[Proposer]:
-    """The proposer that the document names. Raises Misconfigured without an endpoint or key."""
-    gepa = config.gepa
-    if gepa.proposer_type == "operators":
-        yield OperatorProposer()
-        return
-    endpoint = _endpoint(config, environment)
-    limits = PromptLimits(whole=CHARACTERS_A_TOKEN * endpoint.prompt_tokens)
-    async with ChatModel(
-        endpoint.base_url,
-        endpoint.model,
-        endpoint.api_key,
-        timeout=config.proposer.timeout_seconds,
-        temperature=config.proposer.temperature,
-        max_tokens=endpoint.output_tokens,
-        price=proposer_price(config),
-    ) as model:
-        yield ReflectiveProposer(model, metaprompt=gepa.metaprompt, limits=limits)
-
-
-def proposer_model(config: PromptLearningConfig, environment: Mapping[str, str]) -> str:
-    """The model that proposals will really be asked of; empty where none is."""
-    return "" if config.gepa.proposer_type == "operators" else _endpoint(config, environment).model
-
-
-def _endpoint(config: PromptLearningConfig, environment: Mapping[str, str]) -> ProposerModel:
-    given = ProposerFile(config.proposer.base_url, config.proposer.model, config.proposer.api_key_env)
-    gepa = config.gepa
-    return resolve(gepa.proposer_effort, gepa.proposer_output_tokens, file=given, environment=environment)
-
-
 def refuse_other_job(run: Run, job: Job, proposer: Proposer) -> None:
     """A record is continued by the job and the proposer that it was made by, or not at all."""
     if proposer.identity != run.job["proposer"]:
@@ -107,7 +71,8 @@ def refuse_other_job(run: Run, job: Job, proposer: Proposer) -> None:
     if job.digest != run.job["digest"]:
         raise Misconfigured(
             "the task container",
-            f"it is not the one that {run.id} began with (its task or version differs); start a new run",
+            f"it is not the one that {run.id} began with (its task, version or verifier differs); start a "
+            "new run",
         )
 
 

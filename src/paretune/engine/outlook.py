@@ -12,11 +12,15 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from paretune.algorithms.phases import ends_all
 from paretune.algorithms.stops import closing_rollouts, kept_rollouts
 from paretune.algorithms.validation import choose_panel
-from paretune.core.budget import Spent
+from paretune.core.budget import ROLES, Spent
 from paretune.engine.job import Job
 from paretune.engine.standing import Standing
+
+BOTH = "gepa+mipro"
+"""A job of several searches."""
 
 LEAST_STEPS = 4
 """Steps before a search says anything about its end."""
@@ -29,7 +33,11 @@ CAPS = {
     "tokens": "the cap on tokens",
     "rollout_tokens": "the cap on the policy's tokens",
     "proposal_tokens": "the cap on the proposer's tokens",
+    "verdict_tokens": "the cap on the verifier's tokens",
     "cost_usd": "the money cap",
+    "rollout_usd": "the cap on the policy's money",
+    "proposal_usd": "the cap on the proposer's money",
+    "verdict_usd": "the cap on the verifier's money",
     "time": "the time limit",
 }
 """A stop's name, in words."""
@@ -83,6 +91,7 @@ class Outlook:
 
 def outlook(job: Job, now: Standing) -> Outlook:
     """From the job and where its run stands."""
+    now = _between(job, now)
     course = now.course
     if course.finished:
         spent = exactly(now.drawn), exactly(now.tokens), exactly(now.usd)
@@ -102,8 +111,18 @@ def outlook(job: Job, now: Standing) -> Outlook:
     return _Ahead(job, now, _closing(job, now), search, _proposals(job, now, search)).outlook(ends_by)
 
 
+def _between(job: Job, now: Standing) -> Standing:
+    """Between two searches of one run the search goes on."""
+    course = now.course
+    if not course.ended or course.best or ends_all(job.algorithm, course.searches, course.ended.reason):
+        return now
+    return replace(now, course=replace(course, ended=None))
+
+
 def initial_rollouts(job: Job) -> int:
-    """Rollouts of the initial prompt before the first step."""
+    """Rollouts of the initial prompt before the first step; MIPRO's demonstrations come from some of them."""
+    if job.algorithm == "mipro":
+        return len({example.id for example in (*job.splits.pareto, *job.splits.reflect)})
     panel = job.settings.pipeline.lanes and choose_panel(job.splits, job.settings, job.limits.rollouts)
     return len(job.splits.pareto) + len(panel or ())
 
@@ -119,8 +138,11 @@ def rollouts_ahead(job: Job) -> int:
 
 def planned_steps(job: Job) -> int:
     """Steps that the settings ask for, at most."""
-    settings = job.settings
-    return settings.initial_size - 1 + settings.generations * settings.children_per_generation
+    settings, mipro = job.settings, job.mipro
+    steps = settings.initial_size - 1 + settings.generations * settings.children_per_generation
+    if job.algorithm != BOTH or mipro is None:
+        return steps
+    return 2 * steps + mipro.iterations * mipro.evaluations
 
 
 # -- the search: how many more rollouts ---------------------------------------------------------------
@@ -133,6 +155,8 @@ def _room(job: Job, now: Standing) -> dict[str, Range]:
     closing = _closing(job, now).likely
     zero = course.zero if course.generation else max(course.zero, job.settings.initial_size - 1)
     planned = zero + job.settings.generations * job.settings.children_per_generation
+    if job.algorithm == BOTH:
+        planned = planned_steps(job)
     slack = Range(-_one_step(job), 0, _one_step(job))
     room = {"generations": exactly(max(0, planned - course.step)).times(per_step, spread) + slack}
     if limits.steps is not None:
@@ -166,20 +190,40 @@ def _meters(job: Job, now: Standing) -> list[_Meter]:
     limits, rollout, proposal = job.limits, now.of("rollout"), now.of("proposal")
     drawn = max(1, _drawn_in_search(job, now))
     written, charged = proposal.tokens / drawn, proposal.usd / drawn
-    read, paid = _each(rollout, lambda s: s.tokens), _each(rollout, lambda s: s.usd)
-    held = max(paid, job.prices.rollout or 0.0)
+    read, paid = _each(rollout, lambda s: s.tokens), _judged(now, lambda s: s.usd)
+    verdict = now.of("verdict").tokens / max(1, rollout.calls)
+    prices, every = job.prices, read + verdict
+    held = max(paid, (prices.rollout or 0.0) + prices.judges * (prices.verdict or 0.0))
     return [
-        _Meter("tokens", limits.tokens, now.tokens, read + written, read, read),
+        _Meter("tokens", limits.tokens, now.tokens, every + written, every, every),
         _Meter("rollout_tokens", limits.rollout_tokens, rollout.tokens, read, read, read),
         _Meter("proposal_tokens", limits.proposal_tokens, proposal.tokens, written),
+        _Meter("verdict_tokens", limits.verdict_tokens, now.of("verdict").tokens, verdict, verdict, verdict),
         _Meter("cost_usd", limits.cost_usd, now.usd, paid + charged, paid, held),
+        *_money(job, now, drawn),
         _Meter("time", limits.seconds, now.elapsed, _search_pace(job, now) or 0.0),
     ]
 
 
+def _money(job: Job, now: Standing, drawn: int) -> list[_Meter]:
+    """The caps on money of one role."""
+    limits, prices, calls = job.limits, job.prices, max(1, now.of("rollout").calls)
+    paid = {role: now.of(role).usd for role in ROLES}
+    rollout, verdict = paid["rollout"] / calls, paid["verdict"] / calls
+    held = max(rollout, prices.rollout or 0.0), max(verdict, prices.judges * (prices.verdict or 0.0))
+    return [
+        _Meter("rollout_usd", limits.rollout_usd, paid["rollout"], rollout, rollout, held[0]),
+        _Meter("proposal_usd", limits.proposal_usd, paid["proposal"], paid["proposal"] / drawn),
+        _Meter("verdict_usd", limits.verdict_usd, paid["verdict"], verdict, verdict, held[1]),
+    ]
+
+
 def _one_step(job: Job) -> float:
-    """Rollouts that may be under way in steps that were begun: a gate and a full evaluation in each lane."""
+    """Rollouts that may be under way in steps that were begun: a gate, or a trial, and a full evaluation in
+    each lane."""
     settings = job.settings
+    if job.algorithm == "mipro":
+        return (settings.minibatch_size + len(job.splits.pareto)) * max(1, settings.pipeline.lanes)
     return (settings.step_rollouts + initial_rollouts(job)) * max(1, settings.pipeline.lanes)
 
 
@@ -194,16 +238,24 @@ def _per_step(job: Job, now: Standing) -> float:
 def _until_patience(job: Job, now: Standing) -> float:
     """Steps until patience ends the search if nothing better is found."""
     settings, course = job.settings, now.course
-    if not settings.patience:
+    barren = settings.barren_steps
+    steps = max(0, course.better_at + barren - course.step) if barren else math.inf
+    if job.algorithm == BOTH:  # there it ends one search of several
         return math.inf
+    if not settings.patience:
+        return steps
     zero = max(course.zero, 0 if course.generation else settings.initial_size - 1)
     last = zero + (course.better + settings.patience) * settings.children_per_generation
-    return max(0, last - course.step)
+    return min(steps, max(0, last - course.step))
 
 
 def _proposals(job: Job, now: Standing, search: Range) -> Range:
     """Proposals to come in so many rollouts of the search."""
     course, per_step = now.course, _per_step(job, now)
+    if job.algorithm == "mipro" and job.mipro:
+        ahead = sum(step > course.step for step in job.mipro.rounds)
+        most = ahead * job.mipro.per_round * len(job.mipro.stages)
+        return Range(0, most, most)
     caps = [planned_steps(job), *([] if job.limits.steps is None else [job.limits.steps])]
     steps_left = max(0, min(caps) - course.step)
     rate = course.proposals / course.step
@@ -266,7 +318,7 @@ class _Ahead:
         to_pay = self._to_pay()
         if not rollout.calls:
             return None if to_pay.high else exactly(spent)
-        ahead = to_pay.times(_each(rollout, amount), _spread(rollout.calls))
+        ahead = to_pay.times(_judged(self.now, amount), _spread(rollout.calls))
         ahead += self.proposals.times(_each(proposal, amount), _spread(max(1, proposal.calls)))
         return (exactly(spent) + ahead).within(spent, cap)
 
@@ -312,6 +364,12 @@ def _initial_paid(job: Job, now: Standing) -> int:
 
 def _each(spent: Spent, amount: Callable[[Spent], float]) -> float:
     return amount(spent) / spent.calls if spent.calls else 0.0
+
+
+def _judged(now: Standing, amount: Callable[[Spent], float]) -> float:
+    """What a rollout takes together with its verdict, if it has one."""
+    rollout = now.of("rollout")
+    return _each(rollout, lambda spent: amount(spent) + amount(now.of("verdict")))
 
 
 def _spread(count: int) -> float:

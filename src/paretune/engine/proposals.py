@@ -19,6 +19,7 @@ from paretune.evaluate.facts import priced
 from paretune.evaluate.purse import released
 from paretune.propose.base import Packet, Proposal, Proposer
 from paretune.propose.guards import Reason, Rejected
+from paretune.propose.instructions import SUMMARY_PROMPT_TOKENS, summary_calls
 from paretune.store import as_stored
 from paretune.store.base import Fact
 from paretune.store.book import RunBook
@@ -97,6 +98,7 @@ class Proposals:
         self._clock = clock
         self._failures = 0
         self._heard = 0
+        self._summed = {digest([], 32)}  # the rows that a proposer knows already
 
     def start(self, packet: Packet) -> Drafting:
         """Await it for the proposal of this packet, or why there is none. That raises BudgetExceeded and
@@ -156,6 +158,7 @@ class Proposals:
             self._ledger.release(f"{key}/{number}")
             raise
         seconds, took = self._clock() - began, drafting.answered()
+        self._summed.add(_rows(packet))
         paid = priced(result.usage, usd)
         self._ledger.settle(f"{key}/{number}", "proposal", paid, seconds)
         fact = _fact(key, result)._replace(seconds=took)
@@ -168,7 +171,14 @@ class Proposals:
         if not self._longest:
             return 0
         size = len(canonical_json(packet_record(packet)))
-        return size // CHARACTERS_A_TOKEN + WORDS_AROUND + self._longest
+        longest = size // CHARACTERS_A_TOKEN + WORDS_AROUND + self._longest
+        grounding = packet.grounding
+        if grounding is None:
+            return longest
+        shown = sum(len(text) for e in grounding.demonstrations for text in (e.input, e.output, e.expected))
+        known = _rows(packet) in self._summed
+        calls = 0 if known else summary_calls(len(grounding.rows))
+        return longest + shown // CHARACTERS_A_TOKEN + calls * (SUMMARY_PROMPT_TOKENS + self._longest)
 
     async def _without(self, key: str, error: AttemptFailed, drafting: Drafting, *, news: bool) -> None:
         """`news` unless another packet failed since this one was asked."""
@@ -184,9 +194,13 @@ class Proposals:
         await self._book.keep_failure(kept)
 
 
+def _rows(packet: Packet) -> str:
+    return digest(list(packet.grounding.rows) if packet.grounding else [], 32)
+
+
 def packet_record(packet: Packet) -> dict[str, JsonValue]:
     """What the proposal's key is made of, with a digest for each record of evidence."""
-    return {
+    record: dict[str, JsonValue] = {
         "parent": dict(packet.parent.components),
         "targets": list(packet.targets),
         "grandparent": dict(packet.grandparent.components) if packet.grandparent else None,
@@ -197,6 +211,9 @@ def packet_record(packet: Packet) -> dict[str, JsonValue]:
         "tried": dict(packet.tried),
         "draw": packet.draw,
     }
+    if packet.grounding is not None:
+        record["grounding"] = packet.grounding.record()
+    return record
 
 
 def _fact(key: str, result: Proposal | Rejected) -> Fact:

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 
 from paretune.algorithms.finish import Finish
 from paretune.algorithms.gepa import Gepa, Ports
+from paretune.algorithms.mipro import Mipro
+from paretune.algorithms.phases import Phases
 from paretune.algorithms.trunk import Trunk
 from paretune.core import events
-from paretune.core.budget import PAID, Ledger
+from paretune.core.budget import PAID, Ledger, together
 from paretune.core.candidate import Candidate
 from paretune.core.errors import BudgetExceeded, Cancelled, FailureKind, Paused, RunFailed
 from paretune.core.rollout import Usage
@@ -21,9 +23,11 @@ from paretune.engine.outlook import Outlook, outlook, rollouts_ahead
 from paretune.engine.proposals import Proposals
 from paretune.engine.record import Diverged, Observer, RunRecord
 from paretune.engine.standing import Course, Standing
+from paretune.engine.tiers import cheap_tier
 from paretune.evaluate.evaluator import Evaluator
 from paretune.evaluate.executors import Closes, Executor
 from paretune.evaluate.health import Health
+from paretune.evaluate.verifier.executor import Pays
 from paretune.propose.base import Packet, Proposer
 from paretune.store.base import Attempt, Store
 from paretune.store.book import RunBook
@@ -88,7 +92,7 @@ class Runner:
     store: Store
     run_id: str
     job: Job
-    executor: Executor
+    executor: Executor | Pays
     proposer: Proposer
     watch: Watch = Watch()
     verify: bool = False
@@ -141,12 +145,15 @@ class Runner:
         evaluator = Evaluator(
             book,
             ledger,
-            self.executor,
+            self.executor.opened(book, ledger, self.clock)
+            if isinstance(self.executor, Pays)
+            else self.executor,
             self.job.identity,
             queue=self.job.queue,
             health=Health(self.job.tolerance),
             price=lambda: self.job.prices.rollout or 0.0,
             tokens=self.job.prices.rollout_tokens,
+            lo=cheap_tier(self.job),
             decided=lambda: record.decided,
             clock=self.clock,
         )
@@ -197,9 +204,7 @@ class Runner:
         ports = Ports(
             evaluator, proposals, record, ledger, lambda step: self._live_stop(step, ledger, record)
         )
-        search = (Trunk if job.settings.pipeline.lanes else Gepa)(
-            job.splits, job.surface, job.settings, ports
-        )
+        search = searching(job, ports)
         await search.run(job.seed)
         ledger.reopen()
         finish = Finish(job.splits, evaluator, record, ledger)
@@ -218,19 +223,33 @@ class Runner:
         ahead = {
             "rollout": rollouts * ledger.mean_tokens("rollout") + (self.job.prices.rollout_tokens or 0),
             "proposal": proposals * ledger.mean_tokens("proposal"),
+            "verdict": rollouts * self.job.prices.judges * ledger.mean_tokens("verdict"),
         }
         if limits.tokens is not None and ledger.tokens + sum(ahead.values()) > limits.tokens:
             return _ended(step, "tokens", f"{ledger.tokens} of {limits.tokens} tokens")
         for role, tokens in ahead.items():
-            cap, spent = limits.tokens_of(role), ledger.role(role).tokens
+            cap, spent = limits.tokens_of(role), ledger.tokens_of(role)
             if cap is not None and spent + tokens > cap:
                 return _ended(step, f"{role}_tokens", f"{spent} of {cap} tokens")
         if limits.cost_usd is not None:
-            prices = self.job.prices
-            price = rollouts * (prices.rollout or 0.0) + proposals * (prices.proposal or 0.0)
+            price = sum(self._usd_ahead(rollouts, proposals).values())
             if ledger.cost_usd + price > limits.cost_usd:
                 return _ended(step, "cost_usd", f"${ledger.cost_usd:.4f} of ${limits.cost_usd:g} spent")
+        for role, usd in self._usd_ahead(rollouts, proposals).items():
+            most = limits.usd_of(role)
+            paid = sum(ledger.role(one).usd for one in together(role))
+            if most is not None and paid + usd > most:
+                return _ended(step, f"{role}_usd", f"${paid:.4f} of ${most:g} spent")
         return None
+
+    def _usd_ahead(self, rollouts: float, proposals: int) -> dict[str, float]:
+        """Money of so many rollouts and proposals; what nobody knows counts as nothing."""
+        prices = self.job.prices
+        return {
+            "rollout": rollouts * (prices.rollout or 0.0),
+            "proposal": proposals * (prices.proposal or 0.0),
+            "verdict": rollouts * prices.judges * (prices.verdict or 0.0),
+        }
 
     def _decided(self, decision: events.Decision) -> None:
         if isinstance(decision, events.SearchEnded) and decision.reason in PAID:
@@ -264,6 +283,14 @@ class Runner:
                     raise Paused("paused on request") from None
             else:
                 raise Paused("interrupted")
+
+
+def searching(job: Job, ports: Ports) -> Gepa | Trunk | Mipro | Phases:
+    """The search of the job's algorithm."""
+    parts = job.splits, job.surface, job.settings, ports
+    if job.mipro is not None:
+        return Mipro(*parts, mipro=job.mipro) if job.algorithm == "mipro" else Phases(*parts, job.mipro)
+    return Trunk(*parts) if job.settings.pipeline.lanes else Gepa(*parts)
 
 
 def restore(ledger: Ledger, attempts: list[Attempt]) -> None:

@@ -6,7 +6,16 @@ import asyncio
 import json
 from collections.abc import Sequence
 
-from paretune.algorithms.settings import GepaSettings, Pipeline, Rungs, Staleness
+from paretune.algorithms.mipro import MiproSettings
+from paretune.algorithms.settings import (
+    GepaSettings,
+    Pipeline,
+    PoolSettings,
+    Proxy,
+    ProxyRule,
+    Rungs,
+    Staleness,
+)
 from paretune.core import events
 from paretune.core.budget import Limits
 from paretune.core.candidate import Candidate
@@ -67,6 +76,8 @@ def _unbalanced(log: Sequence[StoredDecision]) -> list[str]:
                     problems.append(f"{head} joins an edit that passed no gate")
                 proposed.add(head)
                 gated[head] = True
+            case events.TrialEnded(candidate=candidate):
+                gated[candidate] = True  # a trial is what MIPRO has for a gate
             case events.GateDecided(child=child, passed=passed):
                 if child not in proposed:
                     problems.append(f"{child} was gated without having been proposed")
@@ -74,6 +85,7 @@ def _unbalanced(log: Sequence[StoredDecision]) -> list[str]:
             case (
                 events.CandidateAdmitted(candidate=child, step=step)
                 | events.RungEnded(candidate=child, step=step)
+                | events.ProxyDecided(candidate=child, step=step)
                 | events.EvaluationDeferred(child=child, step=step)
             ):
                 if step and not gated.get(child):
@@ -137,6 +149,10 @@ def stored_job(run: Run) -> Job:
     pipeline = settings["pipeline"]
     settings["pipeline"] = Pipeline(**{**pipeline, "staleness": Staleness(pipeline["staleness"])})
     settings["rungs"] = Rungs(**settings["rungs"])
+    if proxy := settings.get("proxy"):
+        settings["proxy"] = Proxy(**{**proxy, "rule": ProxyRule(proxy["rule"])})
+    if pool := settings.get("pool"):
+        settings["pool"] = PoolSettings(**{**pool, "reserve": tuple(pool["reserve"])})
     surface = job["surface"]
     surface["placeholders"] = {name: tuple(found) for name, found in surface["placeholders"].items()}
     return Job(
@@ -145,9 +161,12 @@ def stored_job(run: Run) -> Job:
         splits=splits,
         identity=Identity(**job["identity"]),
         settings=GepaSettings(**settings),
+        mipro=MiproSettings.from_record(job["mipro"]) if job["mipro"] else None,
+        algorithm=job["algorithm"],
         surface=Surface(**surface),
         limits=Limits(**job["limits"]),
         queue=QueueSettings(retry=RetryPolicy(attempts=1)),
         noise_replicates=job["noise_replicates"],
-        prices=Prices(0.0, 0.0),
+        prices=Prices(0.0, 0.0, 0.0),
+        lo=Identity(**job["lo"]) if "lo" in job else None,
     )

@@ -13,13 +13,13 @@ from functools import partial
 from paretune.container.deadline import Deadline
 from paretune.core.budget import Ledger
 from paretune.core.errors import AttemptFailed, BudgetExceeded, FailureKind, Paused, RunFailed
-from paretune.core.rollout import Answer, Failure, Identity, Outcome, Rollout, RolloutRequest
+from paretune.core.rollout import LO, Answer, Failure, Identity, Outcome, Rollout, RolloutRequest
 from paretune.evaluate.executors import Dispatch, Executor
 from paretune.evaluate.facts import failure_fact, kept_outcome, outcome, priced, rollout_fact
 from paretune.evaluate.flights import Booking, Flight, Home, Work
 from paretune.evaluate.health import Health
 from paretune.evaluate.lookups import Lookups
-from paretune.evaluate.purse import released
+from paretune.evaluate.purse import Tier, released
 from paretune.evaluate.queue import Priority, QueueSettings, QueueState, RolloutQueue, Sleep
 from paretune.store.base import Fact, StoreError
 from paretune.store.book import Commit, RunBook
@@ -37,7 +37,7 @@ class Evaluator:
     """Scores candidates on examples, each question at most once.
 
     `price` gives the money to reserve for one rollout, `tokens` the most that one can take (None where nobody
-    knows); `decided` the number of decisions so far. `clock` and `sleep` are in seconds.
+    knows), `lo` both for the cheap policy; `decided` the number of decisions so far. Clocks count seconds.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Evaluator:
         health: Health | None = None,
         price: Callable[[], float] = lambda: 0.0,
         tokens: int | None = None,
+        lo: Tier | None = None,
         decided: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
@@ -58,12 +59,10 @@ class Evaluator:
         self._book = book
         self._ledger = ledger
         self._executor = executor
-        self._identity = identity
         self._settings = queue
         self._deadline = Deadline(queue.deadline)
         self._health = health or Health()
-        self._price = price
-        self._tokens = tokens
+        self._tiers = {"": Tier(identity, "rollout", price, tokens)} | ({LO: lo} if lo else {})
         self._decided = decided
         self._clock = clock
         self._rng = random.Random()
@@ -94,7 +93,7 @@ class Evaluator:
 
     def keys(self, requests: Sequence[RolloutRequest]) -> list[str]:
         """The fact keys of these requests, for asking the ledger what they would cost."""
-        return [request.key(self._identity).id for request in requests]
+        return [request.key(self._tiers[request.tier].identity).id for request in requests]
 
     async def evaluate(
         self, requests: Sequence[RolloutRequest], priority: Priority = Priority.FULL
@@ -108,7 +107,7 @@ class Evaluator:
 
     def start(self, requests: Sequence[RolloutRequest], priority: Priority = Priority.FULL) -> Work:
         """What `evaluate` awaits. The budget is drawn here and now: raises BudgetExceeded."""
-        keys = [request.key(self._identity) for request in requests]
+        keys = [request.key(self._tiers[request.tier].identity) for request in requests]
         ids = [key.id for key in keys]
         drawn = self._ledger.draw(ids)
         self._loop = asyncio.get_running_loop()
@@ -123,7 +122,9 @@ class Evaluator:
                 self._queue.lift(flight.ticket, priority)
                 work.board(flight)
             else:
-                new.append(Flight(id, request, key, self._queue.ticket(priority), []))
+                new.append(
+                    Flight(id, request, key, self._queue.ticket(priority), [], self._tiers[request.tier])
+                )
                 work.board(new[-1])
         if new:
             self._depart(new)
@@ -200,8 +201,8 @@ class Evaluator:
         others = [fact.key for fact in new if fact.paid_by != self._book.run_id]
         if others:
             await self._book.draw(others)
-            for _ in others:
-                self._ledger.reuse("rollout")
+            for key in others:
+                self._ledger.reuse(self._flights[key].tier.role)
         return sum(fact.kind == "rollout" for fact in new)
 
     def _book_ahead(self, flight: Flight) -> None:
@@ -209,16 +210,16 @@ class Evaluator:
 
         Only where that holds no money and no tokens: who is ahead must not take them from who is out.
         """
-        if self._book.writable and self._ledger.free(self._price()):
+        if self._book.writable and self._ledger.free(flight.tier.price(), flight.tier.role):
             flight.booking = self._booked(flight)
 
     def _booked(self, flight: Flight) -> Booking:
         """Its next attempt, reserved and on its way to the disk."""
         flight.attempts += 1
-        reservation = f"{flight.id}/{flight.attempts}"
-        usd = self._ledger.reserve(reservation, self._price(), tokens=self._tokens)
+        reservation, tier = f"{flight.id}/{flight.attempts}", flight.tier
+        usd = self._ledger.reserve(reservation, tier.price(), tier.role, tier.tokens)
         try:
-            begun = self._book.begin_soon(flight.id, "rollout", flight.attempts, usd)
+            begun = self._book.begin_soon(flight.id, tier.role, flight.attempts, usd)
         except BaseException:
             self._ledger.release(reservation)
             raise
@@ -282,8 +283,9 @@ class Evaluator:
             flight.heard = self._queue.answers
         result: Answer | AttemptFailed | None = None
         booking: Booking | None = None
+        tier = flight.tier
         try:
-            while not self._queue.closed and self._ledger.must_wait("rollout", self._tokens):
+            while not self._queue.closed and self._ledger.must_wait(tier.role, tier.tokens):
                 await released(self._ledger)
             if self._queue.closed:
                 raise self._queue.closed
@@ -307,7 +309,7 @@ class Evaluator:
             flight.took = flight.since(now)
             self._keep(flight, booking, result, now - began)
             return None
-        self._ledger.give_up(booking.reservation, "rollout", result.kind, booking.usd)
+        self._ledger.give_up(booking.reservation, tier.role, result.kind, booking.usd)
         rest = self._rest(flight, result)
         if rest is not None:
             await self._book.failed(booking.attempt, result)
@@ -320,7 +322,7 @@ class Evaluator:
     def _keep(self, flight: Flight, booking: Booking, answer: Answer, seconds: float) -> None:
         """`seconds` are those of the call that brought the answer. It lands once it is durable."""
         paid = priced(answer.usage, booking.usd)
-        self._ledger.settle(booking.reservation, "rollout", paid, seconds)
+        self._ledger.settle(booking.reservation, flight.tier.role, paid, seconds)
         rollout = Rollout(flight.key, answer)
         self._observe(rollout, flight.known)
         fact = rollout_fact(rollout, flight.took or 0.0, self._book.run_id, self._book.moment)

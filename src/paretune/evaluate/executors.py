@@ -61,9 +61,11 @@ async def one_by_one(
 
 @dataclass(frozen=True, slots=True)
 class ContainerExecutor:
-    """Rollouts over HTTP, one call each. `as_candidate`: the texts are fields of the container's program.
+    """Rollouts over HTTP, one call each. `as_candidate`: the texts are fields of the container's program,
+    `hosts`: demonstrations stand as text in these components.
 
-    `price` knows what tokens cost, for answers that tell tokens and no money.
+    `price` knows what tokens cost, for answers that tell tokens and no money. `lo` is the cheap policy, with
+    its price, of a job that has one.
     """
 
     client: ContainerClient
@@ -72,8 +74,10 @@ class ContainerExecutor:
     env_name: str = ""
     env_config: Mapping[str, JsonValue] | None = None
     as_candidate: bool = True
+    hosts: Mapping[str, str] = field(default_factory=dict)
     price: Callable[[Usage], float | None] = lambda usage: None
-    _written: dict[tuple[CandidateId, str], str] = field(
+    lo: tuple[Mapping[str, JsonValue], Callable[[Usage], float | None]] | None = None
+    _written: dict[tuple[CandidateId, str, str], str] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -83,6 +87,7 @@ class ContainerExecutor:
     def call(self, dispatch: Dispatch) -> RolloutCall:
         """What goes out for this rollout."""
         candidate = dispatch.request.candidate
+        policy, _ = self._tier(dispatch.request.tier)
         return RolloutCall(
             rollout_id=dispatch.rollout_id,
             run_id=dispatch.run_id,
@@ -90,15 +95,20 @@ class ContainerExecutor:
             components=candidate.components,
             example_data=dispatch.request.example.data,
             messages=self.messages,
-            policy=self.policy or {},
+            policy=policy or {},
             env_name=self.env_name,
             env_config=self.env_config or {},
             as_candidate=self.as_candidate,
+            hosts=self.hosts,
         )
 
-    def _request(self, call: RolloutCall) -> bytes:
+    def _tier(self, tier: str) -> tuple[Mapping[str, JsonValue] | None, Callable[[Usage], float | None]]:
+        """Policy and price."""
+        return self.lo if tier and self.lo else (self.policy, self.price)
+
+    def _request(self, call: RolloutCall, tier: str = "") -> bytes:
         """The body that goes out. A candidate's part is written once for all of its examples."""
-        whose = call.candidate_id, call.run_id
+        whose = call.candidate_id, call.run_id, tier
         shared = self._written.get(whose)
         if shared is None:
             if len(self._written) >= WRITTEN:
@@ -109,12 +119,13 @@ class ContainerExecutor:
     async def _one(self, dispatch: Dispatch) -> Answer | AttemptFailed:
         try:
             call = self.call(dispatch)
-            answer = await self.client.ask(call.rollout_id, self._request(call))
+            answer = await self.client.ask(call.rollout_id, self._request(call, dispatch.request.tier))
         except AttemptFailed as error:
             return error
         usage = answer.usage
         if usage.cost_usd is None and usage.tokens:
-            return replace(answer, usage=replace(usage, cost_usd=self.price(usage)))
+            _, price = self._tier(dispatch.request.tier)
+            return replace(answer, usage=replace(usage, cost_usd=price(usage)))
         return answer
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from paretune.core.rollout import Outcome, RolloutKey, RolloutRequest
+from paretune.evaluate.purse import Tier
 from paretune.evaluate.queue import Ticket
 from paretune.store.book import Commit
 
@@ -44,6 +45,7 @@ class Flight:
     key: RolloutKey
     ticket: Ticket
     works: list[Work]
+    tier: Tier
     task: asyncio.Task[None] | None = field(default=None, init=False)
     booking: Booking | None = field(default=None, init=False)
     attempts: int = field(default=0, init=False)

@@ -38,24 +38,31 @@ class Rollouts(Mapping[Cell, Rollout]):
     def add(self, fact: Fact) -> tuple[CandidateId, str]:
         """The rollout of this fact; gives candidate and split. Raises ValueError as `outcome` does."""
         body = rollout_body(fact)
-        asked, usage = body["key"], body["usage"]
-        cell = (intern(asked["candidate"]), intern(asked["example"]), asked["replicate"])
-        split = intern(asked["split"])
+        asked, usage, reward = body["key"], body["usage"], body["reward"]
+        candidate, split = asked["candidate"], intern(asked["split"])
+        cells = self._cells.get(candidate)
+        if cells is None:
+            candidate = intern(candidate)
+            cells = self._cells[candidate] = []
+        elif cells:
+            candidate = cells[0][0]
+        cell = (candidate, intern(asked["example"]), asked["replicate"])
         if cell not in self._brief:
-            self._cells.setdefault(cell[0], []).append(cell)
+            cells.append(cell)
         elif self._key(cell).id > fact.key:
-            return cell[0], split
+            return candidate, split
         identity = asked["identity"]
         words = (identity["task"], identity["evaluator"], identity["policy"])
         who = self._identities.setdefault(words, len(self._identities))
+        if not 0.0 <= reward <= 1.0:
+            self.within_unit = False
         tokens = usage["prompt_tokens"], usage["completion_tokens"]
-        self.within_unit = self.within_unit and 0.0 <= body["reward"] <= 1.0
-        self._brief[cell] = (body["reward"], split, who, *tokens, usage["cost_usd"])
+        self._brief[cell] = (reward, split, who, *tokens, usage["cost_usd"])
         if body["objectives"] or cell in self._objectives:
             self._objectives[cell] = body["objectives"]
-        if cell[0] in self.told:
+        if candidate in self.told:
             self._tell(fact)
-        return cell[0], split
+        return candidate, split
 
     def missing_texts(self, told: frozenset[CandidateId]) -> list[str]:
         """From now on these have texts, and no others. Gives the keys of the facts that are to be read again
@@ -86,6 +93,13 @@ class Rollouts(Mapping[Cell, Rollout]):
         """That of its rollout, if there is one."""
         found = self._brief.get(cell)
         return None if found is None else found[0]
+
+    def rewards(
+        self, candidate: CandidateId, examples: Iterable[ExampleId], replicate: int = 0
+    ) -> dict[ExampleId, float]:
+        """Example -> reward of this candidate, of those examples where there is one."""
+        brief = self._brief
+        return {e: found[0] for e in examples if (found := brief.get((candidate, e, replicate)))}
 
     def objectives(self, cell: Cell) -> Mapping[str, float]:
         """The named rewards of its rollout, if there are any."""

@@ -46,10 +46,10 @@ class Completion:
 class ChatModel:
     """One model behind one URL (`https://host/v1`). `api_key` None sends no key at all.
 
-    `timeout` is in seconds, for the whole call. `price` goes before the price table. The connection
-    pool belongs to the event loop of the first call; close it with `aclose` or `async with`.
-    `http_client` replaces the pool and stays its owner's to close. Proxies and keys of the
-    environment are not looked at. Raises Misconfigured on a URL that cannot be one.
+    `extra` goes out with each request as it is. `timeout` is in seconds, for the whole call. `price` goes
+    before the price table. The connection pool belongs to the event loop of the first call; close it with
+    `aclose` or `async with`. `http_client` replaces the pool and stays its owner's to close. Proxies and
+    keys of the environment are not looked at. Raises Misconfigured on a URL that cannot be one.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class ChatModel:
         temperature: float | None = None,
         max_tokens: int | None = None,
         price: Price | None = None,
+        extra: Mapping[str, Any] | None = None,
         http_client: AsyncClient | None = None,
     ) -> None:
         self.base_url = _checked(base_url)
@@ -70,6 +71,7 @@ class ChatModel:
         self._timeout = timeout
         self._price = price
         self._options = _options(model, temperature, max_tokens)
+        self._extra = dict(extra or {})
         self._http = http_client
         self._owns_http = http_client is None
         self._client: AsyncOpenAI | None = None
@@ -80,16 +82,23 @@ class ChatModel:
     @property
     def identity(self) -> str:
         """Host, model and sampling settings: equal identities give exchangeable answers."""
-        settings = "".join(f" {name}={value}" for name, value in self._options.items())
+        settings = "".join(
+            f" {name}={value}" for name, value in [*self._options.items(), *self._extra.items()]
+        )
         return f"{urlsplit(self.base_url).hostname}/{self.model}{settings}"
 
-    async def complete(self, messages: Sequence[Message]) -> Completion:
-        """One answer to these messages, in one attempt. Raises AttemptFailed."""
+    async def complete(
+        self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None = None
+    ) -> Completion:
+        """One answer to these messages, in one attempt. Raises AttemptFailed.
+
+        `schema` (`name`, `strict`, `schema`) holds the model to JSON of that form, where its endpoint can.
+        """
         client = await self._ready()
         body, failure = b"", None
         try:
             async with asyncio.timeout(self._timeout):
-                body = await self._post(client, messages)
+                body = await self._post(client, messages, schema)
         except AttemptFailed as error:
             failure = error
         except _far_side_errors() as error:
@@ -142,15 +151,22 @@ class ChatModel:
             "OpenAI-Project": left_out,
         }
 
-    async def _post(self, client: AsyncOpenAI, messages: Sequence[Message]) -> bytes:
+    async def _post(
+        self, client: AsyncOpenAI, messages: Sequence[Message], schema: Mapping[str, Any] | None
+    ) -> bytes:
         asked: list[Any] = [{name: _sound(text) for name, text in message.items()} for message in messages]
         body = bytearray()
+        form: dict[str, Any] = {}
+        if schema is not None:
+            form = {"response_format": {"type": "json_schema", "json_schema": dict(schema)}}
         async with client.chat.completions.with_streaming_response.create(
             model=self.model,
             messages=asked,
             stream=False,
             extra_headers=self._headers(),
+            extra_body=self._extra or None,
             **self._options,
+            **form,
         ) as response:
             async for chunk in response.iter_bytes():
                 body += chunk

@@ -127,6 +127,6 @@ def _key(
         raise Misconfigured(
             "proposer",
             f"no model writes proposals yet: set {owner} for {base_url}, or PARETUNE_PROPOSER_BASE_URL to an "
-            'OpenAI-compatible endpoint of yours, or gepa.proposer_type = "operators", which needs no model',
+            'OpenAI-compatible endpoint of yours, or proposer_type = "operators", which needs no model',
         )
     return key or None

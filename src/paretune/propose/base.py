@@ -54,13 +54,57 @@ class Surface:
     """The rules of the text being edited.
 
     `placeholders` maps a component to the `{names}` that must survive in it. `max_tokens` limits a
-    whole candidate (None: no limit). `roles` maps a component to its message role, when it has one.
+    whole candidate (None: no limit), `component_tokens` a component. `roles` maps a component to its message
+    role, when it has one.
+    `formats` names components that are no prose: `demonstrations` is a list of solved examples (see
+    `paretune.core.demonstrations`), sent as turns, or as text in the component that `hosts` names for it.
     """
 
     placeholders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     roles: Mapping[str, str] = field(default_factory=dict)
     max_tokens: int | None = None
     description: str = ""
+    formats: Mapping[str, str] = field(default_factory=dict)
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    component_tokens: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Texts that were measured: their mean reward over so many examples."""
+
+    components: Mapping[str, str]
+    mean: float
+    examples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grounding:
+    """What an instruction is written from where no failures are looked at; any part may be empty.
+
+    `rows` are training examples as texts, for a summary of the data set. `program` says what the whole
+    program is, `module` what the edited component does in it. `demonstrations` are solved rollouts, of the
+    `reflect` split. `tip` says what kind of instruction to write. `history` holds texts that were measured,
+    best first (a few of the best and of the worst).
+    """
+
+    rows: tuple[str, ...] = ()
+    program: str = ""
+    module: str = ""
+    demonstrations: tuple[Evidence, ...] = ()
+    tip: str = ""
+    history: tuple[Scored, ...] = ()
+
+    def record(self) -> dict[str, JsonValue]:
+        """All of it by content, with a digest for each row and demonstration."""
+        return {
+            "rows": [digest(row, 32) for row in self.rows],
+            "program": self.program,
+            "module": self.module,
+            "demonstrations": [e.digest for e in self.demonstrations],
+            "tip": self.tip,
+            "history": [[dict(s.components), s.mean, s.examples] for s in self.history],
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +116,7 @@ class Packet:
     demonstrations and for shapes of answers). `grandparent` is the parent's own parent, None for the
     seed. `rejected` are earlier proposals from this parent, `tried` says of all of them, by the content id of
     their texts, why they were turned down; the oldest may be there only. `draw` names the random stream.
+    `grounding` is there where the instruction is to be written from the data instead of from failures.
     """
 
     parent: Candidate
@@ -83,6 +128,7 @@ class Packet:
     rejected: tuple[Tried, ...] = ()
     tried: Mapping[CandidateId, str] = field(default_factory=dict)
     draw: str = ""
+    grounding: Grounding | None = None
 
 
 @dataclass(frozen=True, slots=True)

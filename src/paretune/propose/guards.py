@@ -10,9 +10,11 @@ from enum import StrEnum
 from paretune.core.candidate import CandidateId, content_id
 from paretune.core.canonical import JsonValue
 from paretune.core.errors import ParetuneError
+from paretune.core.placeholders import placeholders as placeholders
 from paretune.core.rollout import Usage
-from paretune.propose.base import Evidence, Packet, Proposal
+from paretune.propose.base import Evidence, Packet, Proposal, Surface
 from paretune.propose.copies import TrainingTexts
+from paretune.propose.demonstrations import checked, is_demonstrations
 
 
 class Reason(StrEnum):
@@ -34,6 +36,7 @@ class Reason(StrEnum):
     REPEATED = "repeated"
     PLACEHOLDER_LOST = "placeholder_lost"
     PLACEHOLDER_INVENTED = "placeholder_invented"
+    BAD_DEMONSTRATIONS = "bad_demonstrations"
     COPIED_TRAINING_TEXT = "copied_training_text"
     TOO_LONG = "too_long"
 
@@ -68,22 +71,25 @@ def check(
     """The child's texts, all components in the parent's order. Raises Rejected, with the usage.
 
     `known` holds the candidates that exist, `training` what must not be copied, `count` the tokens of
-    a text (None: an estimate of four characters a token).
+    a text (None: an estimate of four characters a token). Demonstrations come back in canonical form.
     """
     parent = packet.parent.components
     try:
         _check_names(proposal, packet)
-        child = {name: proposal.components.get(name, text) for name, text in parent.items()}
+        given = _with_known_demonstrations(proposal.components, packet)
+        child = {name: given.get(name, text) for name, text in parent.items()}
         changed = [name for name, text in child.items() if text.strip() != parent[name].strip()]
         if not changed:
             raise Rejected(Reason.UNCHANGED, "the texts are the parent's")
-        for name in changed:
+        prose = {n: text for n, text in parent.items() if not is_demonstrations(packet.surface, n)}
+        written = [name for name in changed if name in prose]
+        for name in written:
             _check_whole(name, child[name], parent[name])
             _check_placeholders(name, child[name], packet)
         _check_new(child, packet, known)
-        _check_length(child, packet.surface.max_tokens, count)
+        _check_length(child, packet.surface, count)
         texts = training if isinstance(training, TrainingTexts) else TrainingTexts(training)
-        _check_copies([child[name] for name in changed], parent.values(), texts, proposal.demonstrations)
+        _check_copies([child[name] for name in written], prose.values(), texts, proposal.demonstrations)
     except Rejected as rejection:
         raise Rejected(
             rejection.reason, rejection.detail, usage=proposal.usage, transcript=proposal.transcript
@@ -98,6 +104,18 @@ def _check_names(proposal: Proposal, packet: Packet) -> None:
             raise Rejected(Reason.UNKNOWN_COMPONENT, f"the parent has no component {name!r}")
         if name not in packet.targets and text != parent[name]:
             raise Rejected(Reason.UNKNOWN_COMPONENT, f"component {name!r} was not to be edited")
+
+
+def _with_known_demonstrations(given: Mapping[str, str], packet: Packet) -> dict[str, str]:
+    """The proposal's texts; demonstrations are of training examples that may be shown, and nothing else."""
+    texts = dict(given)
+    for name, text in given.items():
+        if is_demonstrations(packet.surface, name) and text != packet.parent.components[name]:
+            try:
+                texts[name] = checked(text, name, packet)
+            except ValueError as error:
+                raise Rejected(Reason.BAD_DEMONSTRATIONS, f"component {name!r}: {error}") from None
+    return texts
 
 
 def _check_whole(name: str, text: str, parent: str) -> None:
@@ -134,13 +152,17 @@ def estimated_tokens(text: str) -> int:
     return math.ceil(len(text) / 4)
 
 
-def _check_length(child: Mapping[str, str], limit: int | None, count: Callable[[str], int] | None) -> None:
-    if limit is None:
-        return
-    tokens = sum(map(count or estimated_tokens, child.values()))
-    if tokens > limit:
-        how = "" if count else ", estimated at four characters a token"
-        raise Rejected(Reason.TOO_LONG, f"{tokens} tokens{how}; the limit is {limit}")
+def _check_length(child: Mapping[str, str], surface: Surface, count: Callable[[str], int] | None) -> None:
+    tokens = {name: (count or estimated_tokens)(text) for name, text in child.items()}
+    how = "" if count else ", estimated at four characters a token"
+    for name, limit in surface.component_tokens.items():
+        if tokens.get(name, 0) > limit:
+            said = f"component {name!r} has {tokens[name]} tokens{how}; its limit is {limit}"
+            raise Rejected(Reason.TOO_LONG, said)
+    if surface.max_tokens is not None and sum(tokens.values()) > surface.max_tokens:
+        raise Rejected(
+            Reason.TOO_LONG, f"{sum(tokens.values())} tokens{how}; the limit is {surface.max_tokens}"
+        )
 
 
 def _open_fence(text: str) -> bool:
@@ -161,18 +183,7 @@ _FENCE = re.compile(r" {0,3}(`{3,})([^`]*)$")
 # -- placeholders ---------------------------------------------------------------------------------
 
 
-_PLACEHOLDER = re.compile(r"(?<!\{)(\{+)([A-Za-z_][A-Za-z0-9_]*)\}")
 _OPEN_PLACEHOLDER = re.compile(r"(?<!\{)\{[A-Za-z_][A-Za-z0-9_]*\Z")
-
-
-def placeholders(text: str) -> tuple[str, ...]:
-    """The `{name}` placeholders of a text, each once, in order.
-
-    Names are identifiers. Doubled braces stand for themselves, as in `str.format`, and braces around
-    anything else, as in JSON, are text.
-    """
-    found = (match[2] for match in _PLACEHOLDER.finditer(text) if len(match[1]) % 2)
-    return tuple(dict.fromkeys(found))
 
 
 def _check_placeholders(name: str, text: str, packet: Packet) -> None:

@@ -10,6 +10,7 @@ from typing import Protocol
 from paretune.core.canonical import digest
 from paretune.llm.chat import Completion
 from paretune.propose.base import Packet, Proposal
+from paretune.propose.demonstrations import chosen, is_demonstrations
 from paretune.propose.guards import Reason, Rejected
 from paretune.propose.packet_text import (
     EXAMPLE_TEXT,
@@ -34,24 +35,31 @@ class ReflectiveProposer:
     """Asks `model` once per proposal (GEPA, arXiv 2507.19457, section 3.2).
 
     `metaprompt` takes the place of the built-in instruction, word for word; evidence, rules and answer
-    format stay. Raises what `Proposer` says.
+    format stay. `spec` is a specification that the texts must agree with. Raises what `Proposer` says.
     """
 
     def __init__(
-        self, model: Chat, metaprompt: str | None = None, *, limits: PromptLimits | None = None
+        self,
+        model: Chat,
+        metaprompt: str | None = None,
+        *,
+        spec: str = "",
+        limits: PromptLimits | None = None,
     ) -> None:
         self._model = model
         self._metaprompt = metaprompt
+        self._spec = spec
         self._limits = limits or PromptLimits()
 
     @property
     def identity(self) -> str:
         sizes = [self._limits.field, self._limits.whole, self._limits.tried]
-        prompt = digest([PROMPT_VERSION, self._metaprompt or INSTRUCTION, sizes], 12)
+        own = [self._spec] if self._spec else []
+        prompt = digest([PROMPT_VERSION, self._metaprompt or INSTRUCTION, sizes, *own], 12)
         return f"reflect {prompt} {self._model.identity}"
 
     async def propose(self, packet: Packet) -> Proposal:
-        messages = render(packet, metaprompt=self._metaprompt, limits=self._limits)
+        messages = render(packet, metaprompt=self._metaprompt, spec=self._spec, limits=self._limits)
         completion = await self._model.complete(messages)
         transcript = {
             "messages": messages,
@@ -75,7 +83,7 @@ def read_answer(completion: Completion, packet: Packet) -> tuple[str, dict[str, 
         )
     if completion.finish_reason in ("content_filter", "refusal"):
         raise Rejected(Reason.REFUSED, f"the model gave no answer: {completion.finish_reason}")
-    answer = _without_thoughts(completion.text.replace("\r\n", "\n"))
+    answer = without_thoughts(completion.text.replace("\r\n", "\n"))
     if not answer.strip():
         raise Rejected(Reason.EMPTY, "the model wrote nothing")
     prose, blocks = read_blocks(answer)
@@ -90,8 +98,17 @@ def read_answer(completion: Completion, packet: Packet) -> tuple[str, dict[str, 
             raise Rejected(Reason.AMBIGUOUS, f"two code blocks for component {name!r}")
         if block.text.strip() in ("", EXAMPLE_TEXT):
             raise Rejected(Reason.EMPTY, f"the block for component {name!r} holds no text")
-        texts[name] = block.text
+        texts[name] = _component_text(name, block.text, packet)
     return _excerpt(prose, 1_000), texts
+
+
+def _component_text(name: str, text: str, packet: Packet) -> str:
+    if not is_demonstrations(packet.surface, name):
+        return text
+    try:
+        return chosen(text, name, packet)
+    except ValueError as error:
+        raise Rejected(Reason.BAD_DEMONSTRATIONS, f"component {name!r}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +159,7 @@ def _component(block: Block, packet: Packet) -> str:
     return packet.targets[0]
 
 
-def _without_thoughts(answer: str) -> str:
+def without_thoughts(answer: str) -> str:
     """Some endpoints leave a model's thinking in front of its answer; drafts in there are no answer."""
     if not answer.lstrip().startswith("<think>"):
         return answer

@@ -13,6 +13,7 @@ from paretune.sdk.document import SECTION, as_prompt_learning, sendable, with_ta
 from paretune.sdk.flow import Flow, both
 from paretune.sdk.job import OFFLINE, candidate_page, job_id_in
 from paretune.sdk.models import Algorithm, PolicyCandidatePage
+from paretune.sdk.verifiers import Verifiers
 
 
 class OfflineJob:
@@ -197,7 +198,8 @@ class Optimization:
 
 
 class SynthClient:
-    """A server: `client.optimization.offline.create(...)`, `.get(job_id=...)`, `.list()`.
+    """A server: `client.optimization.offline.create(...)`, `.get(job_id=...)`, `.list()`;
+    `client.verifiers` holds what jobs are judged by.
 
     The key is `api_key`, else SYNTH_API_KEY; a server on this machine may need none. The address is
     `base_url`, else PARETUNE_URL, SYNTH_BACKEND_URL or BACKEND_BASE_URL, else http://127.0.0.1:8765.
@@ -214,3 +216,4 @@ class SynthClient:
     ) -> None:
         backend = Backend.resolve(base_url, api_key, connection=connection, timeout=timeout)
         self.optimization = Optimization(backend)
+        self.verifiers = Verifiers(backend)

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 from paretune.core.address import DEFAULT_HOST, DEFAULT_PORT
 from paretune.core.errors import Misconfigured
 from paretune.engine.workspace import Workspace
-from paretune.server import routes_candidates, routes_common
+from paretune.server import routes_candidates, routes_common, routes_verifiers
 from paretune.server.asking import handle_errors
 from paretune.server.console import mounted, turned_away
 from paretune.server.door import CONSOLE, Door, refuse_open_door
@@ -29,10 +29,13 @@ from paretune.server.environment import JobEnvironment
 from paretune.server.keys import KeyRing
 from paretune.server.routes_jobs import PREFIXES, job_routes, submit_routes
 from paretune.server.service import Service
+from paretune.server.sessions import Sessions
+from paretune.server.streams import Streams
 from paretune.server.teller import Bells, Teller
 from paretune.server.vault import Vault
 from paretune.server.workers import Workers
 from paretune.store.sql_jobs import SqlJobs
+from paretune.store.verifiers import SqlVerifiers
 
 logger = logging.getLogger(__name__)
 LOCK, KEY_FILE = "server.lock", "server.key"
@@ -45,13 +48,15 @@ SHUTDOWN_SECONDS = 3
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How a server works. `rollouts` may be out in all jobs together, `jobs` are at work at once, `waiting`
-    may wait. `hosts` are further names under which it is asked, `passed` variables that jobs may name."""
+    may wait; `streams` of events may be open. `hosts` are further names under which it is asked, `passed`
+    variables that jobs may name."""
 
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
     jobs: int = 4
     rollouts: int = 128
     waiting: int = 1_000
+    streams: int = 500
     hosts: Collection[str] = ()
     passed: Collection[str] = ()
 
@@ -62,18 +67,24 @@ def opened(workspace: Workspace, settings: Settings) -> Iterator[tuple[ASGIApp, 
 
     Raises Misconfigured if another server works on it, or if other machines could come in without a key.
     """
-    with _alone(workspace), contextlib.closing(SqlJobs(workspace.address)) as jobs:
+    with (
+        _alone(workspace),
+        contextlib.closing(SqlJobs(workspace.address)) as jobs,
+        contextlib.closing(SqlVerifiers(workspace.address)) as verifiers,
+    ):
         keys = KeyRing(jobs)
         refuse_open_door(settings.host, keys)
         environment = JobEnvironment(jobs, Vault(workspace.folder / KEY_FILE), settings.passed)
         teller = Teller(jobs, workspace)
         workers = Workers(jobs, workspace, environment, teller.ended, settings.jobs, settings.rollouts)
-        service = Service(jobs, workspace, environment, workers, teller, settings.waiting)
-        app = build(service, keys)
-        yield Door(app, keys, {settings.host, *settings.hosts}, turned_away), service
+        service = Service(jobs, workspace, environment, workers, teller, verifiers, settings.waiting)
+        sessions = Sessions(keys)
+        app = Streams(build(service, sessions), settings.streams)
+        hosts = {settings.host, *settings.hosts}
+        yield Door(app, keys, hosts, turned_away, sessions.check), service
 
 
-def build(service: Service, keys: KeyRing) -> FastAPI:
+def build(service: Service, sessions: Sessions) -> FastAPI:
     """The routes, and the tasks behind them for as long as the application lives."""
 
     @asynccontextmanager
@@ -100,10 +111,11 @@ def build(service: Service, keys: KeyRing) -> FastAPI:
     handle_errors(app)
     app.include_router(routes_common.router)
     app.include_router(submit_routes())
+    app.include_router(routes_verifiers.router)
     app.include_router(routes_candidates.router)
     for prefix in PREFIXES:
         app.include_router(job_routes(prefix))
-    app.mount(CONSOLE, mounted(service, keys))
+    app.mount(CONSOLE, mounted(service, sessions))
     return app
 
 

@@ -17,7 +17,7 @@ from paretune.container.gate import error_body
 from paretune.core.errors import Misconfigured, NotAvailable, ParetuneError
 from paretune.server.door import Refusal
 from paretune.server.service import Conflict, NotFound, Service, TooMany
-from paretune.store import StoreError
+from paretune.store import StoreError, UnknownVerifier
 from paretune.store.jobs import Taken, UnknownJob, UnknownSystem
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def handle_errors(app: FastAPI) -> None:
     @app.exception_handler(ParetuneError)
     async def _ours(request: Request, error: ParetuneError) -> JSONResponse:
         match error:
-            case UnknownJob() | UnknownSystem() | NotFound():
+            case UnknownJob() | UnknownSystem() | UnknownVerifier() | NotFound():
                 return _answer(404, "not_found", str(error))
             case NotAvailable():
                 return _answer(422, "not_available", str(error), field=error.field)

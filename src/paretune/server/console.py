@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import get_args
 from urllib.parse import quote
 
 from starlette.applications import Starlette
@@ -21,14 +20,12 @@ from paretune.console.pages import ENVIRONMENT
 from paretune.console.source import Action, NotYet, Refused, StoreSource
 from paretune.engine.caps import Caps
 from paretune.server.door import CONSOLE as BASE
-from paretune.server.door import COOKIE, SIGNING, Keys, Refusal
+from paretune.server.door import COOKIE, SIGNING, Refusal, brought
 from paretune.server.service import Conflict, Service
+from paretune.server.sessions import SECONDS, Sessions
 from paretune.store import Run, Store, UnknownRun
-from paretune.store.jobs import JobState, StoredJob, UnknownJob
+from paretune.store.jobs import JobHeading, StoredJob, UnknownJob
 from paretune.views.run_view import RunView
-
-STATES: tuple[JobState, ...] = get_args(JobState)
-DAYS = 30
 
 
 @dataclass(slots=True)
@@ -49,14 +46,15 @@ class ServiceSource:
     def closing(self) -> bool:
         return self.service.teller.bells.closed
 
-    def runs(self) -> Sequence[Run]:
-        """Those that a job was submitted for bear its name, also before they begin."""
-        jobs = {job.run_id: job for job in self.service.jobs.in_state(*STATES)}
-        began = self.store.runs()
-        named = [replace(run, name=jobs[run.id].name) if run.id in jobs else run for run in began]
-        known = {run.id for run in began}
-        waiting = [_unborn(job) for job in jobs.values() if job.run_id not in known]
-        return sorted([*named, *waiting], key=lambda run: (run.created_at, run.id), reverse=True)
+    def runs(self) -> Sequence[tuple[Run, str]]:
+        """Those that a job was submitted for bear its name and state, also before they begin."""
+        jobs = {job.run_id: job for job in self.service.jobs.headings()}
+        found = list[tuple[Run, str]]()
+        for run in self.store.headings():
+            job = jobs.pop(run.id, None)
+            found.append((replace(run, name=job.name), job.state) if job else (run, self._others.state(run)))
+        found += [(_unborn(job), job.state) for job in jobs.values()]
+        return sorted(found, key=lambda each: (each[0].created_at, each[0].id), reverse=True)
 
     def state(self, run: Run) -> str:
         job = self.service.jobs.of_run(run.id)
@@ -126,7 +124,7 @@ class ServiceSource:
             return None
 
 
-def _unborn(job: StoredJob) -> Run:
+def _unborn(job: StoredJob | JobHeading) -> Run:
     """The run that a job will have."""
     return Run(job.run_id, job.name, job.created_at, {}, job.state, job.detail)
 
@@ -136,12 +134,12 @@ def _unborn(job: StoredJob) -> Run:
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """A key for a cookie. The key is in the form and in the cookie, and nowhere else."""
+    """A session for a key. The key is in the form, and nowhere else."""
 
-    keys: Keys
+    sessions: Sessions
 
     async def page(self, request: Request) -> Response:
-        if not await asyncio.to_thread(self.keys.any):
+        if not await asyncio.to_thread(self.sessions.keys.any):
             return RedirectResponse(f"{BASE}/", 303)
         return _page(request, request.query_params.get("next", ""))
 
@@ -149,25 +147,28 @@ class SignIn:
         from_here(request)
         sent = await form(request)
         key, there = sent.get("key", "").strip(), sent.get("next", "")
-        if await asyncio.to_thread(self.keys.check, key) is None:
+        session = await asyncio.to_thread(self.sessions.begin, key)
+        if not session:
             return _page(request, there, "This key is wrong, or was revoked.", 401)
+        self.sessions.end(brought(request.scope))
         answer = RedirectResponse(there if _inside(there) else f"{BASE}/", 303)
         secure = request.url.scheme == "https" or request.headers.get("origin", "").startswith("https:")
         answer.set_cookie(
-            COOKIE, key, DAYS * 86_400, path=BASE, secure=secure, httponly=True, samesite="strict"
+            COOKIE, session, SECONDS, path=BASE, secure=secure, httponly=True, samesite="strict"
         )
         return answer
 
     async def leave(self, request: Request) -> Response:
         from_here(request)
+        self.sessions.end(brought(request.scope))
         answer = RedirectResponse(f"{BASE}/sign-in", 303)
         answer.delete_cookie(COOKIE, path=BASE, httponly=True, samesite="strict")
         return answer
 
 
-def mounted(service: Service, keys: Keys) -> Starlette:
+def mounted(service: Service, sessions: Sessions) -> Starlette:
     """The console, for under `BASE`."""
-    signing = SignIn(keys)
+    signing = SignIn(sessions)
     return console_app(
         ServiceSource(service),
         BASE,

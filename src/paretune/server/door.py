@@ -22,8 +22,10 @@ from paretune.store.jobs import StoredKey
 BODY_BYTES = 16 * 2**20
 OPEN = frozenset({"/", "/health", "/api/health"})
 """Paths that answer without a key, so that anyone can see that something runs here."""
-CONSOLE, COOKIE = "/console", "paretune_key"
-"""Pages are under this path, and a browser may bring its key for them in a cookie of this name."""
+BODY_SECONDS = 60.0
+"""All of a body is there after so long, or it is not waited for."""
+CONSOLE, COOKIE = "/console", "paretune_session"
+"""Pages are under this path, and a browser brings its session for them in a cookie of this name."""
 SIGNING = frozenset({f"{CONSOLE}/sign-in", f"{CONSOLE}/sign-out"})
 FILES = f"{CONSOLE}/static/"
 READS = frozenset({"GET", "HEAD"})
@@ -79,8 +81,9 @@ class Door:
         keys: Keys,
         hosts: Collection[str] = (),
         away: Away = lambda refusal, request: None,
+        sessions: Callable[[str], StoredKey | None] = lambda session: None,
     ) -> None:
-        self._app, self._keys, self._away = app, keys, away
+        self._app, self._keys, self._away, self._sessions = app, keys, away, sessions
         self._hosts = frozenset(host.lower() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,11 +119,11 @@ class Door:
                 raise Refusal(401, "unauthorised", "without keys this server answers its own machine only")
             return
         given = [key.decode("latin-1") for key in presented(scope["headers"])]
-        cookie = "" if given else _cookie(scope)
+        cookie = "" if given else brought(scope)
         if _open(scope["path"]) and not given:
             scope["state"] = {**scope.get("state", {}), "cookie": bool(cookie)}
             return
-        found = await self._checked([*given, cookie] if cookie else given, scope)
+        found = await self._checked(given, cookie, scope)
         scope["state"] = {
             **scope.get("state", {}),
             "owner": found.id,
@@ -128,10 +131,12 @@ class Door:
             "cookie": bool(cookie),
         }
 
-    async def _checked(self, given: Collection[str], scope: Scope) -> StoredKey:
+    async def _checked(self, given: Collection[str], session: str, scope: Scope) -> StoredKey:
         """The key that lets in. Raises Refusal if none does."""
         wanted = _wanted(scope["method"], scope["path"])
         found = [key for token in given if (key := await asyncio.to_thread(self._keys.check, token))]
+        if session and (key := await asyncio.to_thread(self._sessions, session)):
+            found.append(key)
         if not found:
             message = "the key is wrong" if given else "a key is needed: X-API-Key or Authorization: Bearer"
             raise Refusal(401, "unauthorised", message)
@@ -145,9 +150,10 @@ def _open(path: str) -> bool:
     return path in OPEN or path in SIGNING or path.startswith(FILES)
 
 
-def _cookie(scope: Scope) -> str:
-    """The key that a browser brings. For pages only: no other site's page asks the API in its name."""
-    if scope["path"] != CONSOLE and not scope["path"].startswith(f"{CONSOLE}/"):
+def brought(scope: Scope) -> str:
+    """The session that a browser brings. For pages only: no other site's page asks the API in its name."""
+    path = scope["path"]
+    if path != CONSOLE and not path.startswith(f"{CONSOLE}/"):
         return ""
     found = (cookie_parser(value.decode("latin-1")) for name, value in scope["headers"] if name == b"cookie")
     return next((cookies[COOKIE] for cookies in found if cookies.get(COOKIE)), "")
@@ -176,7 +182,8 @@ def _host_of(origin: str) -> str:
 
 
 class _Limited:
-    """Reads no more of a body than `most` bytes. Who reads more meets a Refusal, and answers with it."""
+    """Reads no more of a body than `most` bytes, for no longer than `BODY_SECONDS`. Who reads more meets a
+    Refusal, and answers with it."""
 
     def __init__(self, app: ASGIApp, most: int) -> None:
         self._app, self._most = app, most
@@ -186,11 +193,18 @@ class _Limited:
         if length.isdigit() and int(length) > self._most:
             await self._refusal().response()(scope, receive, send)
             return
-        seen = 0
+        seen, there = 0, False
+        end = asyncio.get_running_loop().time() + BODY_SECONDS
 
         async def limited() -> Message:
-            nonlocal seen
-            message = await receive()
+            nonlocal seen, there
+            try:
+                async with asyncio.timeout_at(None if there else end):
+                    message = await receive()
+            except TimeoutError:
+                late = f"a body is here within {BODY_SECONDS:.0f} s, or not waited for"
+                raise Refusal(408, "too_slow", late) from None
+            there = not message.get("more_body", False)
             seen += len(message.get("body", b""))
             if seen > self._most:
                 raise self._refusal()

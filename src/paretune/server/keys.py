@@ -55,6 +55,10 @@ class KeyRing:
         digest = _digest(token)
         return _live(self._keys(), digest) or _live(self._read(), digest)
 
+    def live(self, key_id: str) -> StoredKey | None:
+        """The key of this id, unless it was revoked."""
+        return next((key for key in self._keys() if key.id == key_id and not key.revoked_at), None)
+
     @property
     def at_hand(self) -> bool:
         """True while `any` answers from what was read last."""

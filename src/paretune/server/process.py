@@ -16,6 +16,7 @@ from paretune.server import worker
 TAIL = 40
 """Lines of a process's last words that are kept."""
 CUT = 500
+LAST_WORDS_SECONDS = 1.0
 
 CONTEXT = get_context("forkserver")
 CONTEXT.set_forkserver_preload(["__main__", worker.__name__])
@@ -39,6 +40,10 @@ class JobProcess:
         process = CONTEXT.Process(target=worker.begin, args=(its, printed))
         try:
             await asyncio.to_thread(process.start)  # the first waits for the imports
+        except BaseException:
+            ours.close()
+            heard.close()
+            raise
         finally:
             its.close()
             printed.close()
@@ -72,7 +77,9 @@ class JobProcess:
             loop.remove_reader(self._process.sentinel)
         self._process.join()
         if self._printing is not None:
-            await self._printing
+            # Not for ever: what it started may live on, and hold its output open.
+            await asyncio.wait([self._printing], timeout=LAST_WORDS_SECONDS)
+            self._printing.cancel()
         self._writer.close()
         return self._process.exitcode
 

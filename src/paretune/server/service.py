@@ -15,6 +15,7 @@ from paretune.config.environment import reference
 from paretune.core.errors import Misconfigured, ParetuneError
 from paretune.engine.caps import Caps, extend
 from paretune.engine.handed_on import env_name
+from paretune.engine.judging import registered_in, with_verifier
 from paretune.engine.prepare import public_document
 from paretune.engine.run import LOOKED_AT
 from paretune.engine.workspace import Workspace
@@ -25,6 +26,7 @@ from paretune.server.workers import RESUME, Workers
 from paretune.store import Draw, UnknownRun, Wish, Write, new_run_id
 from paretune.store.chain import chain
 from paretune.store.jobs import Jobs, JobState, StoredJob, StoredSystem, new_job_id, timestamp
+from paretune.store.verifiers import SqlVerifiers
 from paretune.views.run_view import RunView, read
 
 MOST_WAITING = 1_000
@@ -63,6 +65,7 @@ class Service:
     environment: JobEnvironment
     workers: Workers
     teller: Teller
+    verifiers: SqlVerifiers
     most_waiting: int = MOST_WAITING
     pages: Pages = field(init=False)
     _views: dict[str, tuple[str, RunView]] = field(default_factory=dict)
@@ -81,6 +84,7 @@ class Service:
         """A job of this document. Raises Misconfigured, NotAvailable or TooMany; then nothing is kept."""
         await self._refuse_too_many()
         await asyncio.to_thread(self.environment.refuse_others, config)
+        config = await asyncio.to_thread(with_verifier, config, registered_in(self.verifiers))
         job = StoredJob(
             id=new_job_id(),
             name=name_of(config),

@@ -8,9 +8,10 @@ from typing import Any
 
 from paretune.config import PromptLearningConfig, refuse_not_available
 from paretune.core.errors import Misconfigured
+from paretune.engine.judging import judge_of
 from paretune.server.asking import flag, section, text
 
-KINDS = {"gepa_offline": "gepa", "mipro_offline": "mipro"}
+KINDS = {f"{name}_offline": name for name in ("gepa", "mipro", "gepa+mipro")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +38,16 @@ def online(body: Mapping[str, Any], dialect: str) -> Submission:
 
 
 def offline(body: Mapping[str, Any]) -> Submission:
-    """`POST /api/v1/offline/jobs`: the document in `config`, its algorithm in `kind`."""
-    kind = text(body, "kind") or "gepa_offline"
-    if kind not in KINDS:
+    """`POST /api/v1/offline/jobs`: the document in `config`, its algorithm there or in `kind`."""
+    kind = text(body, "kind")
+    if kind and kind not in KINDS:
         raise Misconfigured("kind", f"{kind!r} is none of {', '.join(KINDS)}")
-    config = _config(body, "config", algorithm=KINDS[kind])
-    if KINDS[kind] != config.algorithm:
+    config = _config(body, "config", algorithm=KINDS.get(kind, "gepa"))
+    if kind and KINDS[kind] != config.algorithm:
         raise Misconfigured("kind", f"{kind!r} here, {config.algorithm!r} in the document")
     given = {
         "dialect": "offline",
-        "kind": kind,
+        "kind": kind or f"{config.algorithm}_offline",
         "technique": text(body, "technique") or "discrete_optimization",
         "config_mode": text(body, "config_mode") or "DEFAULT",
         "metadata": section(body, "metadata"),
@@ -63,4 +64,14 @@ def _config(body: Mapping[str, Any], name: str, algorithm: str = "") -> PromptLe
         document["prompt_learning"] = {"algorithm": algorithm, **section(document, "prompt_learning")}
     config = PromptLearningConfig.from_mapping(document)
     refuse_not_available(config)
+    _refuse_files(config)
     return config
+
+
+def _refuse_files(config: PromptLearningConfig) -> None:
+    """Raises Misconfigured if the document names a file for its judges: no job reads those of the server."""
+    section = judge_of(config)
+    if section is not None and section.spec_path and not section.spec_context:
+        raise Misconfigured(
+            "judge.spec_path", "a job on a server reads no files: put the text into spec_context"
+        )

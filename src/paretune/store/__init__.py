@@ -45,6 +45,7 @@ from paretune.store.memory import MemoryStore
 from paretune.store.rows import as_stored
 from paretune.store.sql import SqlStore
 from paretune.store.sql_jobs import SqlJobs
+from paretune.store.verifiers import SqlVerifiers, StoredVerifier, UnknownVerifier
 
 __all__ = [
     "WORKSPACE",
@@ -65,6 +66,7 @@ __all__ = [
     "Scope",
     "SqlJobs",
     "SqlStore",
+    "SqlVerifiers",
     "StatusSet",
     "Store",
     "StoreError",
@@ -72,10 +74,12 @@ __all__ = [
     "StoredJob",
     "StoredKey",
     "StoredSystem",
+    "StoredVerifier",
     "UnknownJob",
     "UnknownKey",
     "UnknownRun",
     "UnknownSystem",
+    "UnknownVerifier",
     "Wish",
     "Write",
     "as_stored",
@@ -86,6 +90,7 @@ __all__ = [
     "new_run_id",
     "open_jobs",
     "open_store",
+    "open_verifiers",
 ]
 
 
@@ -106,6 +111,14 @@ def open_jobs(place: Path | str | None = None) -> Jobs:
     if str(place) == ":memory:":
         raise StoreError("jobs are not kept in memory; name a file or a PostgreSQL URL")
     return SqlJobs(_found(place))
+
+
+def open_verifiers(place: Path | str | None = None) -> SqlVerifiers:
+    """The verifiers that are registered in the store at `place`, as `open_jobs` finds it. Raises
+    StoreError."""
+    if str(place) == ":memory:":
+        raise StoreError("verifiers are not kept in memory; name a file or a PostgreSQL URL")
+    return SqlVerifiers(_found(place))
 
 
 def _found(place: Path | str | None) -> Path | str:

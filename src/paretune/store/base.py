@@ -11,8 +11,10 @@ from paretune.core.canonical import JsonValue
 from paretune.core.errors import ParetuneError
 
 RunStatus = Literal["queued", "running", "paused", "failed", "cancelled", "succeeded"]
+SETTLED: tuple[RunStatus, ...] = ("succeeded", "cancelled")
+"""Nothing changes the job of such a run any more."""
 Wish = Literal["", "pause", "cancel"]
-Role = Literal["rollout", "proposal", "verdict"]
+Role = Literal["rollout", "proposal", "verdict", "proxy"]
 FactKind = Literal["rollout", "proposal", "verdict", "failure", "rejection"]
 
 
@@ -135,6 +137,10 @@ class Store(Protocol):
 
     def runs(self) -> list[Run]:
         """All runs, newest first."""
+        ...
+
+    def headings(self) -> list[Run]:
+        """All runs, newest first; the jobs of those that have `SETTLED` are left out, and empty."""
         ...
 
     def run(self, run_id: str) -> Run:

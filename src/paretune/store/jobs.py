@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal, Protocol, TypedDict, Unpack
+from typing import Literal, NamedTuple, Protocol, TypedDict, Unpack
 
 from paretune.core.canonical import JsonValue
 from paretune.core.errors import ParetuneError
@@ -58,6 +58,17 @@ class StoredJob:
     parent: str = ""
     standing: Mapping[str, JsonValue] = field(default_factory=dict)
     told: int = 0
+
+
+class JobHeading(NamedTuple):
+    """What a list says of a job, and nothing else of it."""
+
+    id: str
+    name: str
+    created_at: str
+    run_id: str
+    state: JobState
+    detail: str
 
 
 class Changes(TypedDict, total=False):
@@ -138,6 +149,10 @@ class Jobs(Protocol):
 
     def of_run(self, run_id: str) -> StoredJob | None:
         """The job whose run has this id, if there is one."""
+        ...
+
+    def headings(self) -> list[JobHeading]:
+        """All jobs, oldest first."""
         ...
 
     def page(self, filter: JobFilter, limit: int, cursor: str = "") -> tuple[list[StoredJob], str]:

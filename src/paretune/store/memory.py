@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from paretune.core.canonical import JsonValue
-from paretune.store.base import Attempt, Fact, Run, StoredDecision, StoreError, UnknownRun, Wish, Write
+from paretune.store.base import (
+    SETTLED,
+    Attempt,
+    Fact,
+    Run,
+    StoredDecision,
+    StoreError,
+    UnknownRun,
+    Wish,
+    Write,
+)
 from paretune.store.rows import (
     BEGUN_FIELDS,
     Group,
@@ -57,6 +67,9 @@ class MemoryStore:
     def runs(self) -> list[Run]:
         with self._lock:
             return newest_first([run_from_row(run.row) for run in self._runs.values()])
+
+    def headings(self) -> list[Run]:
+        return [replace(run, job={}) if run.status in SETTLED else run for run in self.runs()]
 
     def run(self, run_id: str) -> Run:
         with self._lock:

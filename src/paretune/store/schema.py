@@ -136,6 +136,7 @@ jobs = Table(
     Column("system_name", String, nullable=False),
     Index("jobs_by_age", "created_at", "id"),
     Index("jobs_by_state", "state", "created_at", "id"),
+    Index("jobs_by_run", "run_id"),
 )
 
 job_events = Table(
@@ -180,6 +181,29 @@ api_keys = Table(
     Column("revoked_at", String, nullable=False),
 )
 
+REGISTRY_VERSION = 1
+
+registry_metadata = MetaData()
+
+registry_meta = Table(
+    "registry_meta",
+    registry_metadata,
+    Column("schema_version", Integer, primary_key=True, autoincrement=False),
+)
+
+# Rows are added and never changed.
+verifiers = Table(
+    "verifiers",
+    registry_metadata,
+    Column("name", String, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("id", String, nullable=False, unique=True),
+    Column("kind", String, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("metadata", Text, nullable=False),
+    Column("created_at", String, nullable=False),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Schema:
@@ -196,9 +220,10 @@ class Schema:
 
 RUN_SCHEMA = Schema(metadata, meta, SCHEMA_VERSION)
 JOB_SCHEMA = Schema(job_metadata, job_meta, JOBS_VERSION)
+REGISTRY_SCHEMA = Schema(registry_metadata, registry_meta, REGISTRY_VERSION)
 
 
 def may_be_made(schema: Schema, there: set[str]) -> bool:
     """True where nothing is, or what another schema of this program has and nothing of this one's."""
-    ours = any(other.names <= there for other in (RUN_SCHEMA, JOB_SCHEMA))
+    ours = any(other.names <= there for other in (RUN_SCHEMA, JOB_SCHEMA, REGISTRY_SCHEMA))
     return there.isdisjoint(schema.names) and (ours or not there)

@@ -8,6 +8,7 @@ from dataclasses import fields
 
 from paretune.core.canonical import JsonValue
 from paretune.store.base import (
+    SETTLED,
     Attempt,
     AttemptBegun,
     Fact,
@@ -64,6 +65,7 @@ SET_STATUS = (
 DRAWS = "FROM draws WHERE run_id = ?"
 DRAWN = f"SELECT key {DRAWS} UNION SELECT key FROM attempts WHERE run_id = ? AND outcome = 'done'"
 RUNS = f"SELECT {', '.join(RUN)} FROM runs"
+HEADINGS = RUNS.replace("job", f"CASE WHEN status IN ({marks(SETTLED)}) THEN '{{}}' ELSE job END")
 FACTS = f"SELECT {', '.join(FACT)} FROM facts"
 DECISIONS = f"SELECT {', '.join(DECISION)} FROM decisions WHERE run_id = ?"
 ATTEMPTS = f"SELECT place, {', '.join(BEGUN + ENDED)} FROM attempts"
@@ -87,6 +89,10 @@ class SqlStore(Tables):
     def runs(self) -> list[Run]:
         with self._read() as session:
             return newest_first([run_from_row(row) for row in session.rows(RUNS)])
+
+    def headings(self) -> list[Run]:
+        with self._read() as session:
+            return newest_first([run_from_row(row) for row in session.rows(HEADINGS, *SETTLED)])
 
     def run(self, run_id: str) -> Run:
         with self._read() as session:

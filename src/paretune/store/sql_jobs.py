@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from paretune.store.jobs import (
     Changes,
     JobEvent,
     JobFilter,
+    JobHeading,
     JobState,
     StoredJob,
     StoredKey,
@@ -28,7 +28,7 @@ from paretune.store.jobs import (
     UnknownSystem,
     timestamp,
 )
-from paretune.store.rows import Row, json_text, storable
+from paretune.store.rows import Row, json_text, read_json, storable
 from paretune.store.schema import JOB_SCHEMA
 from paretune.store.tables import OR_LEAVE, Tables, insert, marks
 
@@ -50,6 +50,7 @@ KEEP_SECRET = (
 )
 FORGET_SECRETS = "DELETE FROM job_secrets WHERE owner = ?"
 THE_JOB = f"SELECT {', '.join(JOB)} FROM jobs"
+HEADINGS = f"SELECT {', '.join(JobHeading._fields)} FROM jobs ORDER BY created_at, id"
 OLDER = "(created_at, id) < (?, ?)"
 NEWEST_FIRST = " ORDER BY created_at DESC, id DESC"
 EVENTS = f"SELECT {', '.join(EVENT)} FROM job_events WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?"
@@ -82,6 +83,10 @@ class SqlJobs(Tables):
         with self._read() as session:
             rows = session.rows(f"{THE_JOB} WHERE run_id = ?", storable(run_id))
         return _job_from_row(rows[0]) if rows else None
+
+    def headings(self) -> list[JobHeading]:
+        with self._read() as session:
+            return [JobHeading(*row) for row in session.rows(HEADINGS)]
 
     def page(self, filter: JobFilter, limit: int, cursor: str = "") -> tuple[list[StoredJob], str]:
         limit = min(max(limit, 1), LARGEST - 1)
@@ -211,7 +216,7 @@ class SqlJobs(Tables):
 
 def _system_from_row(row: Row) -> StoredSystem:
     id, name, technique, metadata, created_at = row
-    return StoredSystem(id, name, technique, json.loads(metadata), created_at)
+    return StoredSystem(id, name, technique, read_json(metadata), created_at)
 
 
 def _update(
@@ -265,7 +270,7 @@ def _column(name: str, value: Any) -> Any:
 
 def _job_from_row(row: Row) -> StoredJob:
     named = dict(zip(JOB, row, strict=True))
-    return StoredJob(**{name: json.loads(v) if name in AS_JSON else v for name, v in named.items()})
+    return StoredJob(**{name: read_json(v) if name in AS_JSON else v for name, v in named.items()})
 
 
 def _event_row(event: JobEvent, seq: int) -> Row:

@@ -13,7 +13,7 @@ from paretune.core.errors import FailureKind
 from paretune.engine.run import restore
 from paretune.store.base import Attempt
 
-ROLES = ("rollout", "proposal", "verdict")
+ROLES = ("rollout", "proposal", "verdict", "proxy")
 OUTCOMES = ("done", "failed", "lost", "unsent")
 FAILURES = ("", *(kind.value for kind in FailureKind))
 """What the numbers in the columns `role`, `outcome` and `failure` stand for."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from paretune.core.candidate import CandidateId
 from paretune.core.events import Decision
 from paretune.core.statistics import student_mean
 from paretune.views.calls import second
+from paretune.views.intervals import clipped
 from paretune.views.run_view import RunView
 
 
@@ -60,11 +61,24 @@ class Gated:
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """A combination on one batch: mean reward over `scored` examples."""
+
+    seq: int
+    candidate: CandidateId
+    index: int
+    taken: Taken
+    mean: float
+    scored: int
+
+
+@dataclass(frozen=True, slots=True)
 class Curve:
     """In the order of the decisions; the seed is the first of `evaluated`."""
 
     evaluated: list[Evaluated]
     gated: list[Gated]
+    trials: list[Trial] = field(default_factory=list)
 
 
 def curve(view: RunView, since: int = 0) -> Curve:
@@ -72,7 +86,7 @@ def curve(view: RunView, since: int = 0) -> Curve:
     marks = [
         (seq, decision)
         for seq, decision in enumerate(view.decisions)
-        if isinstance(decision, events.CandidateAdmitted | events.GateDecided)
+        if isinstance(decision, events.CandidateAdmitted | events.GateDecided | events.TrialEnded)
     ]
     found, best = Curve([], []), -np.inf
     for (seq, decision), taken in zip(marks, _taken(view, marks), strict=True):
@@ -89,6 +103,11 @@ def curve(view: RunView, since: int = 0) -> Curve:
             found.gated.append(
                 Gated(seq, decision.child, index, taken, *means, decision.pairs, decision.passed)
             )
+        elif isinstance(decision, events.TrialEnded):
+            if decision.mean is None:
+                continue  # nothing was scored
+            who, index = decision.candidate, view.rows[decision.candidate].index
+            found.trials.append(Trial(seq, who, index, taken, decision.mean, decision.scored))
     return found
 
 
@@ -97,8 +116,8 @@ def _evaluated(
 ) -> Evaluated:
     who, mean, rewards = decision.candidate, decision.mean, view.rewards(decision.candidate, "pareto")
     low, high = -np.inf, np.inf
-    if rewards:
-        interval = student_mean(list(rewards.values()))
+    if rewards and not decision.pool:  # of an estimate, what was measured says nothing so plain
+        interval = clipped(view, student_mean(list(rewards.values())))
         low, high = interval.low, interval.high
     return Evaluated(seq, who, view.rows[who].index, taken, mean, low, high, decision.scored, best)
 
@@ -124,7 +143,7 @@ def _known(view: RunView, marks: Sequence[tuple[int, Decision]]) -> list[int]:
     left, drawn = dict(view.known), 0
     found = []
     for _, decision in marks:
-        if left and isinstance(decision, events.CandidateAdmitted):
+        if left and isinstance(decision, events.CandidateAdmitted | events.TrialEnded):
             drawn += _take(left, decision.candidate, decision.scored + decision.failed)
         elif left and isinstance(decision, events.GateDecided):
             rival = decision.baseline or next(iter(view.rows[decision.child].parents), "")

@@ -18,6 +18,7 @@ from paretune.core.events import to_record
 from paretune.propose.diff import by_component
 from paretune.views.coverage import coverage
 from paretune.views.lift import flips, lift_table, noise
+from paretune.views.proposals import made_in
 from paretune.views.run_view import Row, RunView
 
 MANIFEST = "manifest.json"
@@ -75,12 +76,18 @@ def result(view: RunView) -> dict[str, Any]:
         "test": finished.test if finished else None,
         "lift": [dataclasses.asdict(lift) for lift in lift_table(view) if lift.role == "best"],
         "rollouts": len(view.ledger.drawn),
-        "proposals": len(view.of_kind(events.ChildProposed)) + len(view.of_kind(events.ProposalRejected)),
+        "proposals": proposals(view),
+        "trials": len(view.of_kind(events.TrialEnded)),
         "accepted": sum(
             d.passed for d in view.of_kind(events.GateDecided) if isinstance(d, events.GateDecided)
         ),
         "candidates": sum(row.mean is not None for row in view.rows.values()),
     }
+
+
+def proposals(view: RunView) -> int:
+    """What was made of texts so far, refused ones among them; a combination of a trial is no proposal."""
+    return sum(map(made_in, view.decisions))
 
 
 def usage(view: RunView) -> dict[str, Any]:
@@ -95,13 +102,24 @@ def usage(view: RunView) -> dict[str, Any]:
 
 def rejected(view: RunView) -> dict[str, Any]:
     """Proposals that were turned down: by a guard before a rollout, or by the gate."""
-    guards = [d for d in view.decisions if isinstance(d, events.ProposalRejected)]
-    gates = [row for row in view.rows.values() if row.state == "rejected"]
     return {
-        "by_reason": dict(Counter([d.reason for d in guards] + [row.reason for row in gates])),
-        "guards": [to_record(d) for d in guards],
-        "gate": [_candidate(row) for row in gates],
+        "by_reason": turned_down(view),
+        "guards": [to_record(decision) for decision in _guarded(view)],
+        "gate": [_candidate(row) for row in _gated(view)],
     }
+
+
+def turned_down(view: RunView) -> dict[str, int]:
+    """Reason -> proposals that were turned down for it."""
+    return dict(Counter([*(d.reason for d in _guarded(view)), *(row.reason for row in _gated(view))]))
+
+
+def _guarded(view: RunView) -> list[events.ProposalRejected]:
+    return [d for d in view.decisions if isinstance(d, events.ProposalRejected)]
+
+
+def _gated(view: RunView) -> list[Row]:
+    return [row for row in view.rows.values() if row.state == "rejected"]
 
 
 def _tables(view: RunView) -> dict[str, Any]:

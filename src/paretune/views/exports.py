@@ -1,13 +1,19 @@
-"""A candidate's texts, in the forms in which other programs take them. Every form keeps each text exactly."""
+"""A candidate's texts, in the forms in which other programs take them. Every form keeps each text exactly.
+
+Demonstrations are turns of user and assistant wherever a form has messages.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from paretune.core.canonical import JsonValue, finite
+from paretune.core.demonstrations import stage_of
+from paretune.core.placement import Turn
+from paretune.views.conversation import conversation, demonstrations, sent
 from paretune.views.run_view import Row, RunView
 
 VERSION = 1
@@ -30,7 +36,10 @@ class Export:
 
 
 def exports(view: RunView, row: Row) -> list[Export]:
-    """All forms of this candidate: first its texts as they are, one for each component."""
+    """All forms of this candidate: first its texts as they are, one for each component.
+
+    With demonstrations also the whole prompt, as the task receives it.
+    """
     single = len(row.components) == 1
     texts = [
         Export(
@@ -43,7 +52,14 @@ def exports(view: RunView, row: Row) -> list[Export]:
         )
         for number, (name, text) in enumerate(row.components.items(), 1)
     ]
-    return [*texts, *(make(view, row) for make in _MAKERS)]
+    whole = [_whole(view, row)] if _surface(view, "formats") else []
+    return [*texts, *whole, *(make(view, row) for make in _MAKERS)]
+
+
+def _whole(view: RunView, row: Row) -> Export:
+    text = "\n\n".join(f"[{turn.role}]\n{turn.text}" for turn in _turns(view, row))
+    use = "To read: each message behind its role, solved examples before the question."
+    return Export("messages", "Messages", "messages.txt", "text/plain", text, use)
 
 
 def _json(view: RunView, row: Row) -> Export:
@@ -55,12 +71,16 @@ def _json(view: RunView, row: Row) -> Export:
         "roles": dict(_surface(view, "roles")),
         "placeholders": {name: list(found) for name, found in _surface(view, "placeholders").items()},
     }
+    if _surface(view, "formats"):
+        record["messages"] = _messages(view, row)
     text = _written(record)
     return Export("json", "JSON", "prompt.json", "application/json", text, "Texts, their roles, and whose.")
 
 
 def _python(view: RunView, row: Row) -> Export:
-    text = f'"""{_origin(view, row)}"""\n\nPROMPTS = {_dictionary(row.components)}\n'
+    text = f'"""{_origin(view, row)}"""\n\nPROMPTS = {_dictionary(_texts(view, row))}\n'
+    if _surface(view, "formats"):
+        text += f"\nMESSAGES = {_list(_messages(view, row))}\n"
     use = "Put it beside your code: from prompts import PROMPTS."
     return Export("python", "Python", "prompts.py", "text/x-python", text, use)
 
@@ -68,8 +88,8 @@ def _python(view: RunView, row: Row) -> Export:
 def _dspy(view: RunView, row: Row) -> Export:
     text = f'''"""{_origin(view, row)}"""
 
-INSTRUCTIONS = {_dictionary(row.components)}
-
+INSTRUCTIONS = {_dictionary(_prose(view, row))}
+{_dspy_demonstrations(view, row)}
 
 def apply(program):
     """Give the program's predictors these instructions, by name; a single one takes a single text."""
@@ -82,7 +102,7 @@ def apply(program):
         raise KeyError(f"the program has no predictor {{', '.join(unknown)}}, only {{', '.join(predictors)}}")
     for name, text in texts.items():
         predictors[name].signature = predictors[name].signature.with_instructions(text)
-    return program
+{_DSPY_SHOWS if _surface(view, "formats") else ""}    return program
 '''
     use = "apply(program) before you compile, save or call it; components are matched to predictors by name."
     return Export("dspy", "DSPy", "dspy_instructions.py", "text/x-python", text, use)
@@ -91,14 +111,14 @@ def apply(program):
 def _mlflow(view: RunView, row: Row) -> Export:
     prefix = _mlflow_name(view.run.name or "prompt")
     names: dict[str, str] = {}
-    for name in row.components:
+    for name in _texts(view, row):
         made = _mlflow_name(f"{prefix}-{name}")
         names[name] = f"{made}-{len(names)}" if made in names.values() else made
     text = f'''"""{_origin(view, row)}"""
 
 import mlflow
 
-TEXTS = {_dictionary(row.components)}
+TEXTS = {_dictionary(_texts(view, row))}
 NAMES = {_dictionary(names)}
 TAGS = {_dictionary({key: str(value) for key, value in _source(view, row).items() if value is not None})}
 
@@ -115,10 +135,10 @@ for component, template in TEXTS.items():
 
 
 def _promptfoo(view: RunView, row: Row) -> Export:
-    roles, holes = _surface(view, "roles"), _surface(view, "placeholders")
+    holes = _surface(view, "placeholders")
     messages = [
-        {"role": str(roles.get(name) or "system"), "content": template(text, holes.get(name, ()))}
-        for name, text in row.components.items()
+        {"role": turn.role, "content": template(turn.text, holes.get(turn.name, ()))}
+        for turn in _turns(view, row)
     ]
     variables = list(dict.fromkeys(hole for name in row.components for hole in holes.get(name, ())))
     if all(message["role"] != "user" for message in messages):
@@ -137,6 +157,50 @@ def _promptfoo(view: RunView, row: Row) -> Export:
 
 
 _MAKERS: tuple[Callable[[RunView, Row], Export], ...] = (_json, _python, _dspy, _mlflow, _promptfoo)
+
+
+# -- demonstrations --------------------------------------------------------------------------------
+
+
+def _turns(view: RunView, row: Row) -> list[Turn]:
+    return conversation(row.components, list(row.components), view.run.job.get("surface", {}))
+
+
+def _messages(view: RunView, row: Row) -> list[dict[str, str]]:
+    return [{"role": turn.role, "content": turn.text} for turn in _turns(view, row)]
+
+
+def _texts(view: RunView, row: Row) -> dict[str, str]:
+    """The components as they are sent: demonstrations may stand in one of them."""
+    return sent(row.components, view.run.job.get("surface", {}))
+
+
+def _prose(view: RunView, row: Row) -> dict[str, str]:
+    formats = _surface(view, "formats")
+    return {name: text for name, text in row.components.items() if name not in formats}
+
+
+def _dspy_demonstrations(view: RunView, row: Row) -> str:
+    """Stage -> what its predictor is to show."""
+    shown = demonstrations(row.components, view.run.job.get("surface", {}))
+    if not shown:
+        return ""
+    rows = {stage_of(name): [(one.input, one.output) for one in found] for name, found in shown.items()}
+    return f"\nDEMONSTRATIONS = {_nested(rows)}\n"
+
+
+_DSPY_SHOWS = """\
+    import dspy
+
+    for name, shown in DEMONSTRATIONS.items():
+        predictor = predictors[name] if name else list(predictors.values())[-1]
+        inputs, outputs = predictor.signature.input_fields, predictor.signature.output_fields
+        predictor.demos = [
+            dspy.Example(**(given if isinstance(given, dict) else {list(inputs)[-1]: given}),
+                         **{list(outputs)[-1]: answer}).with_inputs(*inputs)
+            for given, answer in shown
+        ]
+"""
 
 
 # -- what no text may break ------------------------------------------------------------------------
@@ -162,6 +226,19 @@ def _written(value: JsonValue) -> str:
 def _dictionary(texts: Mapping[str, str]) -> str:
     """As Python, a line of the text on each line."""
     return "{\n" + "".join(f"    {name!r}: {_literal(text)},\n" for name, text in texts.items()) + "}"
+
+
+def _list(messages: list[dict[str, str]]) -> str:
+    lines = (f"    {{'role': {m['role']!r}, 'content': {_literal(m['content'])}}},\n" for m in messages)
+    return "[\n" + "".join(lines) + "]"
+
+
+def _nested(rows: Mapping[str, Sequence[tuple[object, str]]]) -> str:
+    lines = (
+        f"    {stage!r}: [\n" + "".join(f"        {row!r},\n" for row in shown) + "    ],\n"
+        for stage, shown in rows.items()
+    )
+    return "{\n" + "".join(lines) + "}"
 
 
 def _literal(text: str) -> str:

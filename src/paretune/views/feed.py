@@ -10,6 +10,7 @@ from paretune.core import events
 from paretune.core.candidate import CandidateId
 from paretune.core.events import Decision
 from paretune.views.run_view import Row, RunView
+from paretune.views.splits import called
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +55,19 @@ def line(
 def _who(decision: Decision) -> list[CandidateId]:
     """The candidate that it is about, then those beside it."""
     match decision:
+        case events.ChildProposed(origin="trial"):
+            return [decision.child]
         case events.ChildProposed():
             return [decision.child, *decision.parents]
+        case events.TrialEnded():
+            return [decision.candidate]
         case events.GateDecided() | events.EvaluationDeferred():
             return [decision.child]
         case events.CandidateAdmitted() | events.RungEnded() | events.CandidateRetired():
             return [decision.candidate]
-        case events.ValidationStarted():
+        case events.PoolJudged():
+            return [decision.candidate, decision.rival]
+        case events.ValidationStarted() | events.ProxyCalibrated() | events.ProxyDecided():
             return [decision.candidate]
         case events.ValidationEnded():
             return [decision.candidate, decision.incumbent]
@@ -83,6 +90,8 @@ def _text(decision: Decision, names: list[str], rollouts: int | None) -> str:
             return f"skipped · step {decision.step}: {_words(decision.reason)}"
         case events.ProposalRejected():
             return f"refused · a proposal from {name}: {_words(decision.reason)}"
+        case events.ChildProposed(origin="trial"):
+            return f"combined · {name}"
         case events.ChildProposed():
             return f"proposed · {name} from {' and '.join(beside)}" if beside else f"proposed · {name}"
         case events.GateDecided(passed=True):
@@ -95,10 +104,17 @@ def _text(decision: Decision, names: list[str], rollouts: int | None) -> str:
             return f"deferred · {name}: {decision.wanted} rollouts wanted, {decision.left} left"
         case events.RungEnded(stopped=True):
             return f"stopped · {name} after {decision.measured} of {decision.wanted} examples"
+        case events.ProxyDecided(stopped=True):
+            seen = f"{decision.measured} of {decision.wanted} examples"
+            return f"stopped · {name} after {seen}, by the cheap policy on all of them"
         case events.CandidateRetired():
             return f"retired · {name}"
+        case events.PoolChanged():
+            return f"pool · {_counted(decision.size, 'example')} ({decision.reason})"
+        case events.PoolJudged():
+            return _pooled(decision, name, beside)
         case _:
-            return _lanes(decision, name, beside) or _end(decision, name, rollouts)
+            return _lanes(decision, name, beside) or _trials(decision, name) or _end(decision, name, rollouts)
 
 
 def _on_pairs(gate: events.GateDecided) -> str:
@@ -112,9 +128,19 @@ def _on_pairs(gate: events.GateDecided) -> str:
 def _measured(decision: events.CandidateAdmitted, name: str) -> str:
     if not decision.step:
         return f"measured · the initial prompt: {decision.mean:.3f} on {_counted(decision.scored, 'example')}"
-    better = f", better than any before on {_cells(decision.gained)}" if decision.gained else ""
+    better = f", frontier +{_cells(decision.gained)}" if decision.gained else ""
     leads = ", leads" if decision.best else ""
-    return f"measured · {name}: {decision.mean:.3f} on {_counted(decision.scored, 'example')}{better}{leads}"
+    about = "about " if decision.pool else ""
+    on = f"{_counted(decision.scored, 'example')}{' of the pool' if decision.pool else ''}"
+    return f"measured · {name}: {about}{decision.mean:.3f} on {on}{better}{leads}"
+
+
+def _pooled(decision: events.PoolJudged, name: str, beside: list[str]) -> str:
+    if decision.measured == decision.wanted:
+        return f"completed · {name} on all {decision.wanted} examples"
+    goes = f"goes on to all {decision.wanted}" if decision.completed else "no further now"
+    ahead = f"{decision.difference:+.3f} ± {decision.error:.3f} against {''.join(beside) or name}"
+    return f"pool · {name} {ahead} after {decision.measured} examples: {goes}"
 
 
 def _cells(gained: list[str]) -> str:
@@ -140,12 +166,30 @@ def _lanes(decision: Decision, name: str, beside: list[str]) -> str:
             return ""
 
 
+def _trials(decision: Decision, name: str) -> str:
+    match decision:
+        case events.Bootstrapped():
+            asked = _counted(decision.asked, "rollout")
+            return f"bootstrapped · {decision.qualified} of {asked} reached {decision.threshold:g}"
+        case events.OptionAdded():
+            shown = _counted(len(decision.examples), "example") if decision.examples else ""
+            how = "written" if decision.proposal else decision.rationale or shown
+            return f"option · {decision.dimension} {decision.number}{f', {how}' if how else ''}"
+        case events.TrialEnded(mean=None):
+            return f"tried · {name}: none of {_counted(decision.failed, 'example')} was scored"
+        case events.TrialEnded():
+            guess = "" if decision.estimate is None else f", estimate {decision.estimate:.3f}"
+            return f"tried · {name}: {decision.mean:.3f} on {_counted(decision.scored, 'example')}{guess}"
+        case _:
+            return ""
+
+
 def _end(decision: Decision, name: str, rollouts: int | None) -> str:
     match decision:
         case events.SearchEnded():
             return f"search ended · {_words(decision.reason)}"
         case events.BestChosen():
-            return f"best · {name}, chosen on {decision.chosen_on}"
+            return f"best · {name}, chosen on {called(decision.chosen_on)}"
         case events.RunFinished():
             return "finished" if rollouts is None else f"finished · {_counted(rollouts, 'rollout')}"
         case _:

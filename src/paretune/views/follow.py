@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from paretune.core import events
-from paretune.core.budget import Ledger, Limits
+from paretune.core.budget import POLICY, Ledger, Limits
 from paretune.core.candidate import CandidateId, content_id
 from paretune.core.errors import ParetuneError
 from paretune.core.events import Decision, from_record
@@ -26,6 +26,7 @@ from paretune.evaluate.rollouts import Rollouts
 from paretune.store.base import Attempt, Fact, Run, Store, StoredDecision
 from paretune.views.calls import Calls, second
 from paretune.views.faults import Fault, Signature, signature
+from paretune.views.repeats import Repeats
 from paretune.views.run_view import Moment, Row, RunView, best_of
 
 CLOSING = (Split.SELECT, Split.TEST)
@@ -69,6 +70,7 @@ class Following:
         return self._view(run)
 
     def _read(self, run: Run) -> None:
+        self._results.lo = run.job.get("lo")
         # The log first: what it refers to was written before it.
         self._log.add(run, self._store.decisions(run.id, len(self._log.decisions)))
         self._read_attempts()
@@ -125,7 +127,7 @@ class Following:
             restore(ledger, list(attempts.open.values()))
         last = log.moments[-1] if log.moments else Moment("", 0.0)
         in_flight = tuple(attempt.begun for attempt in attempts.open.values())
-        out = results.drawn.missing(begun.key for begun in in_flight if begun.role == "rollout")
+        out = results.drawn.missing(begun.key for begun in in_flight if begun.role in POLICY)
         standing = Standing(
             log.course,
             drawn=len(results.drawn) + len(out),
@@ -140,6 +142,7 @@ class Following:
             decisions=log.decisions,
             rows=log.rows,
             rollouts=results.rollouts,
+            cheap=results.cheap,
             failures=results.failures,
             ledger=ledger,
             elapsed=last.elapsed,
@@ -150,7 +153,9 @@ class Following:
             in_flight=in_flight,
             drawn_at=results.drawn_at,
             known=results.known,
+            others=frozenset(results.others),
             faults=attempts.faults,
+            verdicts=results.verdicts,
         )
 
 
@@ -218,10 +223,15 @@ class _Log:
                 state = "passed" if decision.passed else "rejected"
                 row = rows[decision.child]
                 rows[decision.child] = replace(row, gate=gate, state=state, reason=decision.reason)
+            case events.TrialEnded() if decision.candidate in rows:
+                rows[decision.candidate] = _tried(rows[decision.candidate], decision)
             case events.CandidateAdmitted():
                 state = "seed" if decision.candidate == self.seed else "admitted"
                 row = rows[decision.candidate]
-                rows[decision.candidate] = replace(row, mean=decision.mean, state=state)
+                rows[decision.candidate] = replace(row, mean=decision.mean, state=state, pool=decision.pool)
+            case events.PoolJudged(completed=True) if decision.measured == decision.wanted:
+                mean = (rows[decision.rival].mean or 0.0) + decision.difference
+                rows[decision.candidate] = replace(rows[decision.candidate], mean=mean, pool=0)
             case events.HeadMoved() if decision.head not in rows:
                 rows[decision.head] = Row(
                     decision.head,
@@ -236,12 +246,19 @@ class _Log:
                 )
             case events.EvaluationDeferred():
                 rows[decision.child] = replace(rows[decision.child], state="deferred")
-            case events.RungEnded(stopped=True):
+            case events.RungEnded(stopped=True) | events.ProxyDecided(stopped=True):
                 rows[decision.candidate] = replace(rows[decision.candidate], state="stopped")
             case events.CandidateRetired():
                 rows[decision.candidate] = replace(rows[decision.candidate], state="retired")
             case _:
                 pass
+
+
+def _tried(row: Row, trial: events.TrialEnded) -> Row:
+    """With one more trial; of who was evaluated in full the state stays."""
+    summed, examples = row.batches or (0.0, 0)
+    more = summed + (trial.mean or 0.0) * trial.scored, examples + trial.scored
+    return replace(row, batches=more, state="tried" if row.state == "proposed" else row.state)
 
 
 # -- attempts ------------------------------------------------------------------------------------------
@@ -278,34 +295,42 @@ class _Attempts:
 
 
 class _Lack(NamedTuple):
-    """The failure of a rollout, or of a proposal (None), and how it was counted."""
+    """The failure of a rollout, or of a proposal (None), and how it was counted: in which role."""
 
     failure: Failure | None
     reused: bool
     at: float
+    role: str
 
 
 @dataclass(slots=True)
 class _Results:
-    """What was drawn. `lacking` are failures by key, `drawn` all rollouts; the rest as in the view."""
+    """What was drawn. `lacking` are failures by key, `drawn` all rollouts, `others` what is none; the rest as
+    in the view.
 
+    `lo` is the identity of the cheap policy, whose rollouts are kept apart: they are nobody's scores.
+    """
+
+    lo: Mapping[str, str] | None = None
     rollouts: Rollouts = field(default_factory=Rollouts)
+    cheap: Rollouts = field(default_factory=Rollouts)
     lacking: dict[str, _Lack] = field(default_factory=dict)
     drawn: KeySet = field(default_factory=KeySet)
     reused: Counter[str] = field(default_factory=Counter)
     known: Counter[CandidateId] = field(default_factory=Counter)
     closing: int = 0
-    _others: set[str] = field(default_factory=set)
+    others: set[str] = field(default_factory=set)
+    verdicts: Repeats = field(default_factory=Repeats)
     _came: np.ndarray = field(default_factory=lambda: np.zeros(0))
     _came_since: list[float] = field(default_factory=list)
     _failures: tuple[Failure, ...] | None = ()
 
     @property
     def failures(self) -> tuple[Failure, ...]:
-        """In the order of their keys."""
+        """In the order of their keys; without the cheap policy's."""
         if self._failures is None:
-            found = (self.lacking[key].failure for key in sorted(self.lacking))
-            self._failures = tuple(failure for failure in found if failure)
+            found = (self.lacking[key] for key in sorted(self.lacking))
+            self._failures = tuple(lack.failure for lack in found if lack.failure and lack.role == "rollout")
         return self._failures
 
     @property
@@ -318,33 +343,42 @@ class _Results:
 
     def unread(self, keys: set[str]) -> set[str]:
         """Those of `keys` whose facts are still to be added."""
-        return self.drawn.missing(keys - self._others)
+        return self.drawn.missing(keys - self.others)
 
     def add(self, facts: Sequence[Fact], run_id: str) -> None:
-        """Those that this run draws."""
-        self.drawn.update(fact.key for fact in facts if is_rollout(fact))
+        """Those that this run draws, of which none was added before."""
+        self.drawn.extend({fact.key for fact in facts if is_rollout(fact)})
         for fact in facts:
             self._add(fact, run_id)
 
     def _add(self, fact: Fact, run_id: str) -> None:
-        reused = fact.paid_by != run_id
+        reused, role = fact.paid_by != run_id, self._role(fact)
         if reused:
-            self.reused["rollout" if is_rollout(fact) else "proposal"] += 1
+            self.reused[role] += 1
         if not is_rollout(fact):
-            self._others.add(fact.key)
+            self.others.add(fact.key)
+            if fact.kind == "verdict":
+                self.verdicts.add(fact)
             if fact.kind == "failure":
-                self.lacking[fact.key] = _Lack(None, reused, 0.0)
+                self.lacking[fact.key] = _Lack(None, reused, 0.0, role)
             return
         if fact.kind == "failure":
             failure = outcome(fact)
             assert isinstance(failure, Failure)
-            self.lacking[fact.key] = _Lack(failure, reused, second(fact.at))
+            self.lacking[fact.key] = _Lack(failure, reused, second(fact.at), role)
             self._failures = None
             self._count(failure.key.candidate, failure.key.split, reused, 1)
             return
-        self._count(*self.rollouts.add(fact), reused, 1)
+        kind = self.rollouts if role == "rollout" else self.cheap
+        self._count(*kind.add(fact), reused, 1)
         if not reused:
             self._came_since.append(second(fact.at))
+
+    def _role(self, fact: Fact) -> str:
+        """Whose call it is, or saved."""
+        if not is_rollout(fact):
+            return "verdict" if fact.kind == "verdict" else "proposal"
+        return "proxy" if self.lo is not None and fact.body["key"]["identity"] == self.lo else "rollout"
 
     def _count(self, candidate: CandidateId, split: str, reused: bool, by: int) -> None:
         closing = split in CLOSING
@@ -354,11 +388,11 @@ class _Results:
 
     def forget(self, keys: Collection[str]) -> None:
         """These failures, as if they had never been read."""
-        self._others.difference_update(keys)
+        self.others.difference_update(keys)
         self.drawn = KeySet(key for key in self.drawn if key not in keys)
         self._failures = None
         for key in keys:
             lack = self.lacking.pop(key)
-            self.reused["rollout" if lack.failure else "proposal"] -= lack.reused
+            self.reused[lack.role] -= lack.reused
             if lack.failure:
                 self._count(lack.failure.key.candidate, lack.failure.key.split, lack.reused, -1)

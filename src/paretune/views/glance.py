@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from paretune.core import events
 from paretune.views.calls import second
-from paretune.views.coverage import Strip, coverage
+from paretune.views.coverage import Strip, coverage, settled
 from paretune.views.run_view import Row, RunView
+from paretune.views.scores import scores
 
 CLOSING = ("select", "test")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A candidate that was evaluated in full. `mini` is its mean on the minibatch of its gate; `closing` maps
-    splits of the closing evaluation to means; `tokens` are those of all calls of the run until it was
-    admitted."""
+    """A candidate that was asked a pareto example. `mini` is its mean at its gate or in its trials, `train`
+    that on the pareto examples, None if it was not evaluated in full; `closing` maps splits of the closing
+    evaluation to means; `tokens` are those of all calls of the run until it was done with this candidate."""
 
     row: Row
     strip: Strip
@@ -38,15 +38,16 @@ class Gain:
 
 
 def entries(view: RunView) -> list[Entry]:
-    """All of the pool, in the order of the coverage strips."""
-    tokens, closed = _tokens(view), _closed(view)
+    """In the order of the coverage strips."""
+    strips, closed, measured = coverage(view), _closed(view), scores(view, "pareto")
     found = []
-    for strip in coverage(view):
+    for strip, tokens in zip(strips, _tokens(view, strips), strict=True):
         row = view.rows[strip.candidate]
-        means = {split: _mean(view.rewards(row.id, split)) for split in closed.get(row.id, ())}
+        means = {split: _mean(view.rewards(row.id, split).values()) for split in closed.get(row.id, ())}
         closing = {split: mean for split, mean in means.items() if mean is not None}
-        mini = row.gate[1] / row.gate[2] if row.gate and row.gate[2] else None
-        found.append(Entry(row, strip, mini, row.mean, closing, tokens.get(row.id, 0)))
+        rewards = measured.rewards[measured.row_at[row.id]]
+        train = None if row.mean is None else _mean(rewards[~np.isnan(rewards)].tolist())
+        found.append(Entry(row, strip, row.minibatch, train, closing, tokens))
     return found
 
 
@@ -88,16 +89,14 @@ def ranked(view: RunView, found: list[Entry]) -> list[Entry]:
     )
 
 
-def _tokens(view: RunView) -> dict[str, int]:
-    """Candidate -> tokens of all calls that had ended when it was first admitted."""
-    first: dict[str, float] = {}
-    for decision, moment in zip(view.decisions, view.moments, strict=True):
-        if isinstance(decision, events.CandidateAdmitted):
-            first.setdefault(decision.candidate, second(moment.at))
+def _tokens(view: RunView, strips: Sequence[Strip]) -> list[int]:
+    """Tokens of all calls that had ended when the run was done with each of these; all, if it is not yet."""
+    at = settled(view)
+    ends = [second(view.moments[at[s.candidate]].at) if s.candidate in at else np.inf for s in strips]
     total = np.concatenate([[0], np.cumsum(view.spent["tokens"])])
-    ended = np.searchsorted(view.spent["at"], np.array(list(first.values())), "right")
-    return dict(zip(first, total[ended].tolist(), strict=True))
+    found: list[int] = total[np.searchsorted(view.spent["at"], np.array(ends), "right")].tolist()
+    return found
 
 
-def _mean(rewards: Mapping[str, float]) -> float | None:
-    return sum(rewards.values()) / len(rewards) if rewards else None
+def _mean(rewards: Collection[float]) -> float | None:
+    return sum(rewards) / len(rewards) if rewards else None

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from paretune.core.rollout import Rollout
-from paretune.core.statistics import Comparison, NoiseFloor, compare_paired, noise_floor
+from paretune.core.statistics import Comparison, NoiseFloor, noise_floor
+from paretune.views.intervals import compared
 from paretune.views.run_view import Row, RunView
 
 CLAIMS = {
@@ -31,7 +32,10 @@ class Lift:
 
 
 def lift_table(view: RunView) -> list[Lift]:
-    """Best first, then the other admitted candidates by mean; each on every split where both were scored."""
+    """Best first, then the other admitted candidates by mean; each on every split where both were scored.
+
+    Who was measured on a pool only is left out: its examples were not chosen to speak for all of them.
+    """
     best = view.best
     if best is None:
         return []
@@ -39,10 +43,11 @@ def lift_table(view: RunView) -> list[Lift]:
         (row for row in view.rows.values() if row.mean is not None and row.id not in (best.id, view.seed.id)),
         key=lambda row: -(row.mean or 0.0),
     )
+    others = [row for row in others if not row.pool]
     table = []
     for row in [best, *others]:
         role = "best" if row.id == best.id else f"#{row.index}"
-        for split in ("test", "select", "pareto"):
+        for split in ("test", "select") if row.pool else ("test", "select", "pareto"):
             lift = lift_on(view, row, role, split)
             if lift:
                 table.append(lift)
@@ -64,7 +69,7 @@ def lift_on(view: RunView, row: Row, role: str, split: str) -> Lift | None:
         split=split,
         before=sum(before[e] for e in shared) / len(shared),
         after=sum(after[e] for e in shared) / len(shared),
-        comparison=compare_paired(before, after, seed=view.run.job["settings"]["seed"]),
+        comparison=compared(before, after, view),
         claim=CLAIMS[split],
         missing=len(before.keys() | after.keys() | failed) - len(shared),
     )

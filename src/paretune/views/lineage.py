@@ -179,6 +179,7 @@ def _lanes(
     lanes: dict[CandidateId, int] = {}
     busy: list[list[tuple[int, int]]] = []  # by lane: from line to line
     inherited = set(heirs.values())
+    shared = -1  # the lane of combinations: they all come from the initial prompt, and nothing from most
     for row in rows:
         if row.id in inherited:
             continue
@@ -186,6 +187,12 @@ def _lanes(
         while last in heirs:
             last = heirs[last]
             line.append(last)
+        if row.origin == "trial" and len(line) == 1:
+            if shared < 0:
+                shared = len(busy)
+                busy.append([(0, len(rows))])
+            lanes[row.id] = shared
+            continue
         parent = row.parents[0] if row.parents and row.parents[0] in at else row.id
         span = (at[parent] + (parent != row.id), at[last])
         lane = next((i for i, taken in enumerate(busy) if all(_apart(span, t) for t in taken)), len(busy))

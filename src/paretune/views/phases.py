@@ -10,15 +10,17 @@ from paretune.core import events
 from paretune.core.events import Decision
 from paretune.views.run_view import RunView
 
-SELDOM = (events.LaneResumed, events.LanesChanged)
-"""Bookkeeping of lanes; what went on before them goes on."""
+SELDOM = (events.LaneResumed, events.LanesChanged, events.ProxyCalibrated)
+"""Bookkeeping of lanes and of the cheap policy; what went on before them goes on."""
 FRONTIER = (
     events.CandidateAdmitted,
     events.CandidateRetired,
     events.EvaluationDeferred,
     events.GateDecided,
     events.HeadMoved,
+    events.ProxyDecided,
     events.RungEnded,
+    events.TrialEnded,
     events.ValidationEnded,
 )
 
@@ -44,7 +46,7 @@ def phases(view: RunView, covered: int) -> list[Phase]:
     told = {
         "initialize": str(view.run.job.get("proposer", "")).split(" ")[0] or "-",
         "deploy": f"{drawn:,} drawn" + (f", {out['rollout']} in flight" if out["rollout"] else ""),
-        "verify": f"{drawn - failed:,} scored, {failed:,} failed",
+        "verify": f"{drawn - failed - len(view.cheap):,} scored, {failed:,} failed",
         "frontier": f"{covered} of {len(view.splits['pareto'])} covered, {_pool(view)} in the pool",
         "dissect": f"{_counted(asked, 'packet')} read"
         + (f", {known:,} more known from earlier runs" if known else "")
@@ -58,27 +60,42 @@ def phases(view: RunView, covered: int) -> list[Phase]:
         "verify": drawn > 0,
         "frontier": count[events.CandidateAdmitted] > 0,
         "dissect": asked + known > 0,
-        "propose": count[events.ChildProposed] > 0 or refused > 0,
+        "propose": count[events.ChildProposed] + count[events.OptionAdded] > 0 or refused > 0,
     }
+    words = {**WORDS, "propose": PROPOSE.get(algorithm(view), WORDS["propose"])}
     return [
-        Phase(words, "now" if name in now else "done" if happened[name] else "waiting", told[name])
-        for name, words in WORDS.items()
+        Phase(told_as, "now" if name in now else "done" if happened[name] else "waiting", told[name])
+        for name, told_as in words.items()
     ]
 
 
 def made(view: RunView) -> dict[str, int]:
     """Mutation, merge (edits that were carried onto another head are among them) and, where there were any,
-    ablation -> how many were made. A text that was proposed twice counts twice."""
-    found = {"mutation": 0, "merge": 0}
+    ablation; of MIPRO options and combinations of them -> how many were made. A text that was proposed twice
+    counts twice."""
+    gepa, mipro = {"mutation": 0, "merge": 0}, {"option": 0, "combination": 0}
+    found = {"gepa": gepa, "mipro": mipro}.get(algorithm(view), {**gepa, **mipro})
+    kinds = {"join": "merge", "trial": "combination"}
     for decision in view.decisions:
         if isinstance(decision, events.ChildProposed):
-            kind = "merge" if decision.origin == "join" else decision.origin
+            kind = kinds.get(decision.origin, decision.origin)
             found[kind] = found.get(kind, 0) + 1
+        elif isinstance(decision, events.OptionAdded):
+            found["option"] += 1
         elif isinstance(decision, events.HeadMoved):
             found["merge"] += decision.reason == "joined"
     return found
 
 
+def algorithm(view: RunView) -> str:
+    """`gepa`, `mipro` or `gepa+mipro`."""
+    return str(view.run.job.get("algorithm", "gepa"))
+
+
+PROPOSE = {
+    "mipro": "propose instructions, demonstrations and combinations",
+    "gepa+mipro": "propose mutations, merges and combinations",
+}
 WORDS = {
     "initialize": "initialize proposer",
     "deploy": "deploy rollouts",
@@ -107,7 +124,7 @@ def _after(last: Decision | None) -> str:
             return "initialize"
         case events.StepStarted():
             return "dissect"
-        case events.ProposalRejected() | events.StepSkipped():
+        case events.ProposalRejected() | events.StepSkipped() | events.OptionAdded() | events.Bootstrapped():
             return "propose"
         case _ if isinstance(last, FRONTIER):
             return "frontier"

@@ -22,7 +22,7 @@ attempt is that of the group that it was written with."""
 class UnderWay:
     """Steps by the stage that they are in, and calls that are out. `evaluation` counts candidates: the seed,
     children that passed their gate, and heads that are validated. `closing`: the search has ended, and the
-    closing evaluation has not."""
+    closing evaluation has not. `trials` are combinations of MIPRO on their batch."""
 
     proposing: int
     gate: int
@@ -30,6 +30,7 @@ class UnderWay:
     closing: bool
     rollouts: int
     proposals: int
+    trials: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Staleness:
 
 def under_way(view: RunView) -> UnderWay:
     """As the record stands: what a run that is over has left behind counts too."""
-    proposing, gate = set[int](), set[int]()
+    proposing, gate, trials = set[int](), set[int](), set[int]()
     # Step -> who is evaluated in full; a validation goes on beside the step that began it.
     evaluation, validation = dict[int, str](), set[str]()
     closing = False
@@ -70,7 +71,13 @@ def under_way(view: RunView) -> UnderWay:
                 evaluation[0] = decision.candidate
             case events.StepStarted():
                 proposing.add(decision.step)
-            case events.ChildProposed():
+                closing = False
+            case events.TrialStarted():
+                trials.add(decision.step)
+                closing = False
+            case events.TrialEnded():
+                trials.discard(decision.step)
+            case events.ChildProposed() if decision.step not in trials:
                 proposing.discard(decision.step)
                 gate.add(decision.step)
                 evaluation.pop(decision.step, None)
@@ -82,7 +89,12 @@ def under_way(view: RunView) -> UnderWay:
                 evaluation.pop(decision.step, None)
                 if decision.passed:
                     evaluation[decision.step] = decision.child
-            case events.HeadMoved() | events.EvaluationDeferred() | events.RungEnded(stopped=True):
+            case (
+                events.HeadMoved()
+                | events.EvaluationDeferred()
+                | events.RungEnded(stopped=True)
+                | events.ProxyDecided(stopped=True)
+            ):
                 evaluation.pop(decision.step, None)
             case events.CandidateAdmitted():
                 evaluation.pop(decision.step, None)
@@ -94,14 +106,15 @@ def under_way(view: RunView) -> UnderWay:
             case events.SearchEnded():
                 closing = True
             case events.BestChosen() | events.RunFinished():
-                for stage in (proposing, gate, evaluation, validation):
+                for stage in (proposing, gate, trials, evaluation, validation):
                     stage.clear()
                 closing = isinstance(decision, events.BestChosen)
             case _:
                 pass
     full = {*evaluation.values(), *validation}
     roles = Counter(begun.role for begun in view.in_flight)
-    return UnderWay(len(proposing), len(gate), len(full), closing, roles["rollout"], roles["proposal"])
+    calls = roles["rollout"], roles["proposal"]
+    return UnderWay(len(proposing), len(gate), len(full), closing, *calls, len(trials))
 
 
 def busy(view: RunView, bins: int = BINS) -> list[Busy]:

@@ -21,6 +21,7 @@ from paretune.evaluate.rollouts import Rollouts
 from paretune.store.base import AttemptBegun, Run, Store
 from paretune.views.calls import ENDED
 from paretune.views.faults import Fault, Signature
+from paretune.views.repeats import Repeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,10 @@ class Row:
     """One candidate, admitted or turned down.
 
     `state`: seed, frontier (admitted, holds a cell), admitted, deferred (passed its gate, never fully
-    evaluated), stopped (in a rung of its full evaluation), rejected (gate). `mean` is over the pareto
-    examples that were scored, None where they were not all asked for.
+    evaluated), stopped (in a rung of its full evaluation), rejected (gate), tried (a trial of MIPRO, never
+    fully evaluated). `mean` is over the pareto examples that were scored, None where they were not all asked
+    for; where only the `pool`, so many of them, was, it is an estimate for all of them. `batches` are the
+    summed rewards of its trials and how many examples they were on.
     """
 
     id: CandidateId
@@ -41,9 +44,17 @@ class Row:
     step: int
     state: str = "proposed"
     gate: tuple[float, float, int] | None = None
+    batches: tuple[float, int] | None = None
     mean: float | None = None
+    pool: int = 0
     rationale: str = ""
     reason: str = ""
+
+    @property
+    def minibatch(self) -> float | None:
+        """Its mean at its gate or in its trials: on few examples, not to be compared with others' means."""
+        summed, examples = (self.gate[1], self.gate[2]) if self.gate else self.batches or (0.0, 0)
+        return summed / examples if examples else None
 
 
 class Moment(NamedTuple):
@@ -57,12 +68,14 @@ class Moment(NamedTuple):
 class RunView:
     """Everything of one run that people ask for. Built by `read`, or by a `Following`; nobody changes it.
 
-    `rollouts` have their texts (input, output, expected, feedback, trace) where seed or best was asked.
+    `rollouts` have their texts (input, output, expected, feedback, trace) where seed or best was asked. Those
+    by the cheap policy of `proxy_models` are not among them, but in `cheap`; both are drawn and counted.
     `elapsed` are active seconds at the last decision; `standing` is where a forecast starts from.
 
     `moments` belong to `decisions`. `spent` has a row (`calls.ENDED`) for each attempt that ended, in that
     order; `in_flight` are the others. `drawn_at` are the seconds at which the run's own rollouts came home or
-    were given up, sorted; `known` counts those of the search that other runs paid, by candidate.
+    were given up, sorted; `known` counts those of the search that other runs paid, by candidate. `others` are
+    the keys of what it drew that is no rollout: proposals above all.
     """
 
     run: Run
@@ -79,7 +92,10 @@ class RunView:
     in_flight: tuple[AttemptBegun, ...] = ()
     drawn_at: np.ndarray = field(default_factory=lambda: np.zeros(0), compare=False)
     known: Mapping[CandidateId, int] = field(default_factory=dict)
+    others: frozenset[str] = frozenset()
     faults: Mapping[Signature, Fault] = field(default_factory=dict)
+    verdicts: Repeats = field(default_factory=Repeats)
+    cheap: Rollouts = field(default_factory=Rollouts)
 
     @property
     def seed(self) -> Row:
@@ -93,7 +109,8 @@ class RunView:
 
     @property
     def ended(self) -> events.SearchEnded | None:
-        return next((d for d in self.decisions if isinstance(d, events.SearchEnded)), None)
+        """How the last search ended; None while one goes on."""
+        return self.standing.course.ended
 
     @property
     def finished(self) -> events.RunFinished | None:
@@ -113,10 +130,7 @@ class RunView:
 
     def rewards(self, candidate: CandidateId, split: str, replicate: int = 0) -> dict[ExampleId, float]:
         """Example -> reward of this candidate on this split, where there is one."""
-        wanted = (
-            (example, self.rollouts.reward((candidate, example, replicate))) for example in self.splits[split]
-        )
-        return {example: reward for example, reward in wanted if reward is not None}
+        return self.rollouts.rewards(candidate, self.splits[split], replicate)
 
 
 def best_of(rows: Mapping[CandidateId, Row], chosen: events.BestChosen | None) -> Row | None:

@@ -13,6 +13,7 @@ from paretune.core.canonical import JsonValue
 from paretune.core.example import ExampleId
 from paretune.propose.copies import TrainingTexts
 from paretune.propose.guards import estimated_tokens, placeholders
+from paretune.views.conversation import demonstrations, formats_of
 from paretune.views.lift import Lift, lift_on, noise
 from paretune.views.run_view import Row, RunView
 
@@ -52,11 +53,11 @@ def checked(view: RunView) -> list[str]:
         return []
     found, inputs = [], _inputs(view)
     if lift_on(view, best, "best", "test"):
-        found.append("enough test examples for the difference")
+        found.append("enough held-out examples for the difference")
         if noise(view):
             found.append("the difference is above the noise")
     if any(example in inputs for example in view.splits["test"]):
-        found.append("no test example among the training ones")
+        found.append("no held-out example among the training ones")
     if any(view.run.job.get("surface", {}).get("placeholders", {}).values()):
         found.append("placeholders kept")
     if _texts(view):
@@ -82,14 +83,12 @@ def needed(differences: Iterable[float]) -> int | None:
 
 def _about_figures(view: RunView, best: Row) -> Iterator[Warned]:
     if not view.splits["test"]:
-        yield Warned(
-            "no_test", "There is no test split: no figure of this run is untouched by a choice.", True
-        )
+        yield Warned("no_test", "Nothing is held out: no figure of this run is untouched by a choice.", True)
     lift = lift_on(view, best, "best", "test")
     if lift is None:
         if view.splits["test"] and view.run.status == "succeeded" and best.id != view.seed.id:
             yield Warned(
-                "no_test", "Seed and best share no scored test example: nothing can be claimed.", True
+                "no_test", "Seed and best share no scored held-out example: nothing can be claimed.", True
             )
         return
     if best.id == view.seed.id:
@@ -98,7 +97,7 @@ def _about_figures(view: RunView, best: Row) -> Iterator[Warned]:
     yield from _noisy(view, lift)
     if lift.missing:
         of = len(view.splits["test"])
-        text = f"{lift.missing} of {of} test examples have no pair of scores; the figures leave them out."
+        text = f"{lift.missing} of {of} held-out examples have no pair of scores; the figures leave them out."
         yield Warned("missing", text, lift.missing > of / 10)
 
 
@@ -109,16 +108,16 @@ def _too_few(view: RunView, best: Row, lift: Lift) -> Iterator[Warned]:
     if comparison.is_gain:
         return
     if comparison.gained == comparison.lost == 0:
-        text = f"Not one of {difference.n} test examples changed: on them, best and seed are the same."
+        text = f"Not one of {difference.n} held-out examples changed: on them, best and seed are the same."
         yield Warned("too_few", text, True)
     elif enough is None or enough <= difference.n:
         figures = f"{difference.mean:+.3f}, p {comparison.p_value:.2g}"
-        text = f"{difference.n} test examples show no certain gain ({figures})."
+        text = f"{difference.n} held-out examples show no certain gain ({figures})."
         yield Warned("too_few", text, True)
     else:
         about = "about" if difference.n >= SURE else "at least"
         text = (
-            f"{difference.n} test examples cannot tell {difference.mean:+.3f} from chance "
+            f"{difference.n} held-out examples cannot tell {difference.mean:+.3f} from chance "
             f"(p {comparison.p_value:.2g}): {about} {enough} would be needed, if the difference is real "
             "(80 % power at 5 %)."
         )
@@ -147,14 +146,15 @@ def _about_examples(view: RunView) -> Iterator[Warned]:
     if not any(example in inputs for example in test):
         if not any((row.id, example, 0) in view.rollouts for row in _told(view) for example in test):
             return  # nobody has asked: what the task reveals shows in the closing evaluation
-        text = "The task does not reveal its inputs: whether test examples repeat training ones is not known."
+        text = "The task reveals no inputs: whether held-out examples repeat training ones is not known."
         yield Warned("leakage_unknown", text)
         return
     leaks = leaked(view, inputs)
     if leaks:
         pairs = ", ".join(f"{example} is {twin}" for example, twin in list(leaks.items())[:NAMED])
         more = f", and {len(leaks) - NAMED} more" if len(leaks) > NAMED else ""
-        text = f"{len(leaks)} of {len(test)} test examples are training examples too, by text: {pairs}{more}."
+        told = f"{len(leaks)} of {len(test)} held-out examples"
+        text = f"{told} are training examples too, by text: {pairs}{more}."
         yield Warned("leakage", text, True)
 
 
@@ -237,13 +237,16 @@ def _about_texts(view: RunView, best: Row) -> Iterator[Warned]:
 def _copied(view: RunView, best: Row) -> Iterator[Warned]:
     if best.id == view.seed.id:
         return
-    texts = _texts(view)
-    for splits, serious, said in (
-        (("test",), True, "a test example"),
-        (("reflect", "pareto", "select"), False, "a training example"),
+    texts, surface = _texts(view), view.run.job.get("surface", {})
+    prose = tuple(text for name, text in best.components.items() if name not in formats_of(surface))
+    lists = demonstrations(best.components, surface).values()
+    shown_texts = tuple(text for shown in lists for one in shown for text in one.texts())
+    for splits, serious, said, new in (
+        (("test",), True, "a held-out example", prose + shown_texts),
+        (("reflect", "pareto", "select"), False, "a training example", prose),  # demonstrations are meant
     ):
         known = tuple((e, *texts[e]) for split in splits for e in view.splits[split] if e in texts)
-        copy = _copy(known, tuple(best.components.values()), tuple(view.seed.components.values()))
+        copy = _copy(known, new, tuple(view.seed.components.values()))
         if copy:
             shown = copy if len(copy) <= 120 else copy[:120] + "..."
             yield Warned("copied", f"The best text says word for word what {said} says: {shown!r}.", serious)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from paretune.core.demonstrations import Demonstration, dump
 from paretune.core.errors import Misconfigured
 from paretune.server.wire.candidates import Query, one, page
 from paretune.server.wire.prompts import Prompts
@@ -165,6 +166,20 @@ def prompts(mode: str, *order: str, roles: dict[str, str] | None = None) -> Prom
     inner = {**DOCUMENT["prompt_learning"], "optimization_mode": mode}
     job = job_of(document={"prompt_learning": inner})
     return Prompts.of(job, {"components": list(order), "surface": {"roles": roles or {}}})
+
+
+def test_demonstrations_are_turns_of_the_prompt() -> None:
+    surface = {"roles": {"ask": "user"}, "formats": {"demonstrations": "demonstrations"}}
+    texts = {"ask": "Q {q}", "demonstrations": dump([Demonstration("1?", "one")]), "tools": "none"}
+    order = ["ask", "tools", "demonstrations"]
+    inner = {**DOCUMENT["prompt_learning"], "optimization_mode": "context"}
+    for document in (DOCUMENT, {"prompt_learning": inner}):
+        job = job_of(document=document)
+        artifact = Prompts.of(job, {"components": order, "surface": surface}).artifact(texts)
+        said = [(m["role"], m["content"]) for m in artifact.payload["messages"]]
+        assert said[:3] == [("user", "Q 1?"), ("assistant", "one"), ("user", "Q {q}")]
+        assert artifact.content.startswith("Q 1?\n\none\n\nQ {q}")
+        assert artifact.payload.get("context_config", {"tools": "none"}) == {"tools": "none"}
 
 
 def test_a_context_artifact_has_messages_and_settings() -> None:

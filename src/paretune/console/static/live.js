@@ -4,7 +4,8 @@
 import { drawAll } from "./charts.js";
 
 const PAUSE = 700; // milliseconds between two looks, more where a look is slow
-const KEPT = 5000; // lines of a feed that stay on the page
+const KEPT = 2000; // lines of a feed that stay on the page
+const REFUSED = 5000; // milliseconds until a stream that was refused is asked for again
 const OVER = ["succeeded", "failed", "cancelled"];
 const last = new Map(); // part -> its HTML as it came
 let asked = false;
@@ -14,7 +15,13 @@ export function follow() {
   poll();
   const where = document.querySelector("[data-live]");
   if (!where || OVER.includes(where.dataset.state)) return;
-  const source = new EventSource(where.dataset.live);
+  listen(where.dataset.live);
+}
+
+function listen(address) {
+  const source = new EventSource(address);
+  // A stream that ends is opened anew by the browser; one that was refused is not.
+  source.onerror = () => source.readyState === EventSource.CLOSED && setTimeout(listen, REFUSED, address);
   source.onmessage = (message) => {
     const now = JSON.parse(message.data);
     if (OVER.includes(now.state)) source.close();
@@ -38,7 +45,8 @@ export async function renew() {
   const began = performance.now();
   try {
     const answer = await fetch(location.href);
-    if (answer.ok) await put(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    if (answer.status === 202) again = true; // the record is read anew
+    else if (answer.ok) await put(new DOMParser().parseFromString(await answer.text(), "text/html"));
   } catch {
     again = true; // the server is away for a moment
   } finally {

@@ -140,7 +140,7 @@ class Matrix {
     const lowest = kinds || !values.length || values[0] >= 0 ? 0 : values[0];
     const highest = kinds ? 1 : Math.max(1, values.at(-1) ?? 1);
     const parts = kinds
-      ? [["new on the frontier", css(named.new)], ["win, already covered", css(named.win)], ["miss", css(named.miss)]]
+      ? [["first to win this example", css(named.new)], ["also wins", css(named.win)], ["does not win", css(named.miss)]]
       : [[`reward ${lowest}`, css(low)], [`${(lowest + highest) / 2}`, css(mix(low, high, 0.5))], [`${highest}`, css(high)]];
     if (this.cells.includes(failed)) parts.push(["failed", bad]);
     parts.push(["not run", "transparent"]);

@@ -19,6 +19,8 @@ from paretune.console.views import (
     pipeline,
     proposal,
     rollout,
+    trials,
+    verdicts,
 )
 
 VIEWS: tuple[View, ...] = (
@@ -28,8 +30,10 @@ VIEWS: tuple[View, ...] = (
     matrix.VIEW,
     lineage.VIEW,
     compare.VIEW,
+    trials.VIEW,
     objectives.VIEW,
     heldout.VIEW,
+    verdicts.VIEW,
     pipeline.VIEW,
     cost.VIEW,
     events.VIEW,

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from paretune.console.paging import pickable
 from paretune.console.view import Asked, NoSuchView, View
+from paretune.console.views.trials import tried_as
 from paretune.core import events
+from paretune.core.demonstrations import Demonstration
 from paretune.propose.guards import estimated_tokens
+from paretune.views.conversation import demonstrations
 from paretune.views.coverage import coverage
 from paretune.views.figures import figures, objective_means
 from paretune.views.lineage import children, frontier_members
@@ -20,13 +24,26 @@ MOST_CHILDREN = 200
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """A demonstration of the candidate; `fresh` where the one it is compared with does not show it."""
+
+    demonstration: Demonstration
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
-    """One component: its text, and the difference to the other candidate's where one is compared with."""
+    """One component: its text, and the difference to the other candidate's where one is compared with.
+
+    Of demonstrations also the list, and those that only the other one shows.
+    """
 
     name: str
     text: str
     tokens: int
     runs: list[Run] | None
+    shown: tuple[Shown, ...] | None = None
+    gone: tuple[Demonstration, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -42,9 +59,10 @@ def show(asked: Asked) -> Mapping[str, Any]:
     told = step_told(run, row.step) if row.step else None
     return {
         "row": row,
+        "others": pickable(run, *([against] if against else [])),
         "parents": [run.rows[parent] for parent in row.parents if parent in run.rows],
         "against": against,
-        "texts": list(_texts(row, against)),
+        "texts": list(_texts(run, row, against)),
         "figures": figures(run, row.id)[row.id],
         "held": frontier_members(run).get(row.id),
         "strip": strips.get(row.id),
@@ -53,6 +71,7 @@ def show(asked: Asked) -> Mapping[str, Any]:
         "started": told.started if told else None,
         "gate": told.gate(row.id) if told else None,
         "evidence": _evidence(run, row, told.started) if told and told.started else [],
+        "tried": tried_as(run, row.id),
         "children": offspring[:MOST_CHILDREN],
         "children_left_out": max(0, len(offspring) - MOST_CHILDREN),
         "best": run.best,
@@ -97,10 +116,21 @@ def _against(run: RunView, row: Row, wanted: str | None) -> Row | None:
     return found or next((run.rows[parent] for parent in row.parents if parent in run.rows), None)
 
 
-def _texts(row: Row, against: Row | None) -> Iterable[Text]:
+def _texts(run: RunView, row: Row, against: Row | None) -> Iterable[Text]:
+    own, others = (_demonstrations(run, one) for one in (row, against))
     for name, text in row.components.items():
         runs = word_diff(against.components.get(name, ""), text) if against else None
-        yield Text(name, text, estimated_tokens(text), runs)
+        told = Text(name, text, estimated_tokens(text), runs)
+        if name in own:
+            before = others.get(name, ())
+            shown = (Shown(one, against is not None and one not in before) for one in own[name])
+            gone = (one for one in before if one not in own[name])
+            told = replace(told, shown=tuple(shown), gone=tuple(gone))
+        yield told
+
+
+def _demonstrations(run: RunView, row: Row | None) -> dict[str, tuple[Demonstration, ...]]:
+    return demonstrations(row.components, run.run.job.get("surface", {})) if row else {}
 
 
 def _objectives(run: RunView, row: Row) -> list[tuple[str, float, float | None]]:
@@ -119,7 +149,13 @@ def _evidence(
 
 
 def pages(run: RunView) -> Iterable[Mapping[str, str]]:
-    return ({"candidate": candidate} for candidate in run.rows)
+    """Seed and best, then those that were fully evaluated, by their means, then the others."""
+    first = {run.seed.id, run.best.id if run.best else ""}
+    rows = sorted(
+        run.rows.values(),
+        key=lambda row: (row.id not in first, row.mean is None, -(row.mean or 0.0), row.index),
+    )
+    return ({"candidate": row.id} for row in rows)
 
 
 VIEW = View("candidate", "Candidate", "candidates/{candidate}", show, pages=pages)

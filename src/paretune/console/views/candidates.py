@@ -12,6 +12,7 @@ from paretune.views.coverage import Strip, coverage
 from paretune.views.figures import Figures, figures, text_tokens
 from paretune.views.lineage import frontier_members
 from paretune.views.run_view import Row, RunView
+from paretune.views.splits import called
 
 MOST = 500
 """So many lines are shown; a filter brings up the others."""
@@ -19,13 +20,14 @@ MOST = 500
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`strip` is there for those that were evaluated in full, `held` the cells of a frontier member."""
+    """`strip` is there for those that were asked a train example, `held` the cells of a frontier member,
+    `closing` the mean on the split that was scored last."""
 
     row: Row
     figures: Figures
     strip: Strip | None
     held: int | None
-    test: float | None
+    closing: float | None
     size: int
 
 
@@ -37,7 +39,7 @@ COLUMNS: Mapping[str, tuple[str, Value]] = {
     "step": ("step", lambda line: line.row.step),
     "gate": ("gate", lambda line: line.row.gate and (line.row.gate[1] - line.row.gate[0]) / line.row.gate[2]),
     "mean": ("mean", lambda line: line.row.mean),
-    "heldout": ("held-out", lambda line: line.test),
+    "heldout": ("held-out", lambda line: line.closing),
     "new": ("new", lambda line: line.strip and line.strip.gained),
     "wins": ("wins", lambda line: line.strip and line.strip.wins),
     "rollouts": ("rollouts", lambda line: line.figures.rollouts),
@@ -51,7 +53,7 @@ RISING = ("index", "state", "origin", "step", "size")
 
 
 def show(asked: Asked) -> Mapping[str, Any]:
-    run, query = asked.run, asked.query
+    run, query, split = asked.run, asked.query, _closing(asked.run)
     sort = query.get("sort", "index")
     sort = sort if sort in COLUMNS else "index"
     falling = query.get("order", "up" if sort in RISING else "down") == "down"
@@ -67,14 +69,15 @@ def show(asked: Asked) -> Mapping[str, Any]:
         "text": query.get("text", ""),
         "parent": run.rows.get(query.get("parent", "")),
         "columns": [
-            (name, heading, _address(asked, name, sort, falling)) for name, (heading, _) in COLUMNS.items()
+            (name, heading if name != "heldout" else called(split), _address(asked, name, sort, falling))
+            for name, (heading, _) in COLUMNS.items()
         ],
         "sort": sort,
         "falling": falling,
         "total": len(run.rows),
         "best": run.best,
         "priced": any(line.figures.money is not None for line in lines),
-        "heldout": any(line.test is not None for line in lines),
+        "heldout": any(line.closing is not None for line in lines),
     }
 
 
@@ -88,18 +91,23 @@ def _address(asked: Asked, name: str, sort: str, falling: bool) -> str:
 def _lines(run: RunView) -> list[Line]:
     strips = {strip.candidate: strip for strip in coverage(run)}
     members, took = frontier_members(run), figures(run)
-    split = next((name for name in ("test", "select") if run.splits[name]), None)
+    split = _closing(run)
     return [
         Line(
             row,
             took[row.id],
             strips.get(row.id),
             members.get(row.id),
-            _mean(run, row, split) if split else None,
+            _mean(run, row, split),
             text_tokens(row),
         )
         for row in run.rows.values()
     ]
+
+
+def _closing(run: RunView) -> str:
+    """The split that was scored last: the untouched one, if there is one."""
+    return next((name for name in ("test", "select") if run.splits[name]), "test")
 
 
 def _states(row: Row) -> set[str]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from paretune.console.paging import candidate_of, page_of, pickable
 from paretune.console.view import Asked, View
 from paretune.core.rollout import Rollout
-from paretune.core.statistics import Comparison, compare_paired
+from paretune.core.statistics import Comparison
 from paretune.evaluate.facts import outcome
+from paretune.views.intervals import compared as paired
 from paretune.views.lift import CLAIMS, Flip, flips_between
 from paretune.views.run_view import Row, RunView
 from paretune.views.worddiff import word_diff
@@ -37,7 +38,7 @@ def show(asked: Asked) -> Mapping[str, Any]:
     run, query = asked.run, asked.query
     a = candidate_of(run, query["a"]) if query.get("a") else run.seed
     b = candidate_of(run, query["b"]) if query.get("b") else _other(run, a)
-    lines = [line for split in SPLITS if (line := on_split(run, a, b, split))]
+    lines = [line for split in _splits(run) if (line := on_split(run, a, b, split))]
     chosen = next((line for line in lines if line.split == query.get("split")), lines[0] if lines else None)
     changed = flips_between(run, a, b, chosen.split) if chosen else []
     page = page_of(changed, query, FLIPS)
@@ -52,6 +53,12 @@ def show(asked: Asked) -> Mapping[str, Any]:
         "options": pickable(run, a, b),
         "diffs": {name: word_diff(a.components.get(name, ""), b.components.get(name, "")) for name in names},
     }
+
+
+def _splits(run: RunView) -> Iterable[str]:
+    """Each of other examples: the proposer may be shown those of the frontier."""
+    shared = set(run.splits["reflect"]) == set(run.splits["pareto"])
+    return (split for split in SPLITS if not (shared and split == "reflect"))
 
 
 def _other(run: RunView, a: Row) -> Row:
@@ -74,8 +81,7 @@ def on_split(run: RunView, a: Row, b: Row, split: str) -> OnSplit | None:
 
 def compared(run: RunView, a: Row, b: Row, split: str) -> Comparison:
     """The paired test, which takes its time: for one split of a page."""
-    before, after = run.rewards(a.id, split), run.rewards(b.id, split)
-    return compare_paired(before, after, seed=run.run.job["settings"]["seed"])
+    return paired(run.rewards(a.id, split), run.rewards(b.id, split), run)
 
 
 def _with_texts(asked: Asked, flips: Sequence[Flip]) -> list[Flip]:
@@ -99,7 +105,7 @@ def pages(run: RunView) -> list[dict[str, str]]:
     if run.best is None:
         return [{}]
     who = {"a": str(run.seed.index), "b": str(run.best.index)}
-    return [{}, *({**who, "split": split} for split in SPLITS if run.splits[split])]
+    return [{}, *({**who, "split": split} for split in _splits(run) if run.splits[split])]
 
 
 VIEW = View("compare", "Compare", "compare", show, key="a", pages=pages)

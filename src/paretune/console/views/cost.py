@@ -10,10 +10,11 @@ from paretune.console.plot import Plot, Series, plot
 from paretune.console.view import Asked, View
 from paretune.core.budget import Spent
 from paretune.engine.outlook import CAPS, Outlook, Range
+from paretune.views.proxy import proxy, told
 from paretune.views.run_view import RunView
 from paretune.views.spending import Measure, over_time
 
-NAMES = {"rollout": "policy", "proposal": "proposer", "verdict": "verifier"}
+NAMES = {"rollout": "policy", "proposal": "proposer", "verdict": "verifier", "proxy": "cheap policy"}
 """Who is called in a role. A task that verifies its own rollouts has no verifier of its own here."""
 SIZES = ((1e7, 1e6, "million "), (1e4, 1e3, "thousand "), (0, 1, ""))
 """How large figures are counted on the side of a chart."""
@@ -52,6 +53,7 @@ def show(asked: Asked) -> Mapping[str, Any]:
         "chart": chart,
         "unit": unit,
         "over": over,
+        "cheap": told(found) if (found := proxy(run)) else [],
         "ahead": _ahead(outlook) if outlook else [],
         "ends_by": CAPS.get(outlook.ends_by, "") if outlook else "",
     }

@@ -24,6 +24,7 @@ def show(asked: Asked) -> Mapping[str, Any]:
         "covered": strips[-1].covered if strips else 0,
         "total": len(run.splits["pareto"]),
         "perfect": run.run.job["settings"]["perfect"],
+        "partly": sum(run.rows[strip.candidate].mean is None for strip in strips),
         "elsewhere": len(run.rows) - len(strips),
         "matrix": packed(coverage_grid(run, strips), asked.to, notes, kinds=True) if many else None,
     }

@@ -10,6 +10,7 @@ from typing import Any
 from paretune.console.view import Asked, View
 from paretune.console.views.cost import NAMES
 from paretune.core import events
+from paretune.core.budget import POLICY
 from paretune.core.errors import RETRYABLE, FailureKind
 from paretune.core.rollout import RolloutKey
 from paretune.evaluate.facts import is_rollout, outcome
@@ -41,6 +42,7 @@ ADVICE: Mapping[str, str] = {
     FailureKind.TASK_FAILED: "The task says itself that it failed on this example: see its message.",
     FailureKind.EVALUATOR_RAISED: "Your evaluator raised an exception: the message has its last line.",
     FailureKind.BAD_ANSWER: "The answer could not be used: the message says why.",
+    FailureKind.VERIFIER: "The rollout is there, its verdict is not: look at the verifier's own errors.",
 }
 MODEL_ADVICE: Mapping[str, str] = {
     FailureKind.UNREACHABLE: "Nothing listens there: is the address of the {who}'s model right?",
@@ -72,6 +74,7 @@ REJECTED: Mapping[str, str] = {
     Reason.REPEATED: "These texts were tried from this parent before.",
     Reason.PLACEHOLDER_LOST: "The text lost a placeholder that the task fills in.",
     Reason.PLACEHOLDER_INVENTED: "The text has a placeholder that nobody fills in.",
+    Reason.BAD_DEMONSTRATIONS: "The demonstrations were no solved training examples that may be shown.",
     Reason.COPIED_TRAINING_TEXT: "The text says what a training example says; the guard keeps answers out.",
     Reason.TOO_LONG: "The text is over the limit: raise it if the task can bear longer prompts.",
 }
@@ -125,7 +128,7 @@ def _facts(asked: Asked, found: Iterable[ErrorGroup]) -> Mapping[str, Fact]:
 
 def advice(role: str, kind: str) -> str:
     """What to do about failures of this kind; empty where nothing is known to help."""
-    if role == "rollout":
+    if role in POLICY:
         return ADVICE.get(kind, "")
     return MODEL_ADVICE.get(kind, "").format(who=NAMES.get(role, role))
 

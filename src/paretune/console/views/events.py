@@ -10,7 +10,16 @@ from typing import Any
 
 from paretune.console.paging import candidate_of, page_of, whole
 from paretune.console.view import Asked, View
-from paretune.core.events import KINDS, Decision, LaneResumed, RungEnded, StepStarted, to_record
+from paretune.core.events import (
+    KINDS,
+    Decision,
+    LaneResumed,
+    ProxyCalibrated,
+    ProxyDecided,
+    RungEnded,
+    StepStarted,
+    to_record,
+)
 from paretune.views.feed import line
 from paretune.views.run_view import Moment, Row, RunView
 
@@ -123,6 +132,13 @@ def _words(run: RunView, decision: Decision) -> str:
                 run.rows[decision.candidate].index if decision.candidate in run.rows else decision.candidate
             )
             return f"rung · #{name}: {decision.measured} of {decision.wanted} examples"
+        case ProxyCalibrated():
+            return (
+                f"cheap policy {decision.state} · {decision.reason}: correlation {decision.correlation:.2f}"
+            )
+        case ProxyDecided(stopped=False):
+            seen = f"{decision.measured} of {decision.wanted}"
+            return f"goes on · by the cheap policy {decision.difference:+.3f} after {seen} examples"
     told = line(decision, run.rows)
     return told.text if told else decision.kind.replace("_", " ")
 

@@ -77,6 +77,8 @@ def _tone(decision: Decision) -> str:
             return "accepted"
         case events.GateDecided() | events.ProposalRejected() | events.RungEnded(stopped=True):
             return "refused"
+        case events.ProxyDecided(stopped=True):
+            return "refused"
         case events.SearchEnded() | events.BestChosen() | events.RunFinished():
             return "end"
         case _:

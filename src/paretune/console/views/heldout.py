@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
-from paretune.console.bounds import between, shown
+from paretune.console.bounds import between
 from paretune.console.view import Asked, View
 from paretune.console.views.compare import OnSplit, compared, on_split
-from paretune.core.statistics import Interval, bootstrap_mean
+from paretune.core.statistics import Interval
+from paretune.views.intervals import mean_of
 from paretune.views.lift import noise
 from paretune.views.run_view import Row, RunView
 from paretune.views.warnings import checked, warnings
@@ -58,11 +58,8 @@ def _bars(run: RunView, best: Row | None, test: OnSplit | None) -> list[Bar]:
     """Seed and best on all of their test examples."""
     if best is None or test is None or test.examples < 2:
         return []
-    unit = run.rollouts.within_unit
-    means = [
-        (name, row, shown(_mean(run, row), unit) or _mean(run, row))
-        for name, row in (("seed", run.seed), ("best", best))
-    ]
+    both = (("seed", run.seed), ("best", best))
+    means = [(name, row, mean) for name, row in both if (mean := mean_of(run, row.id, "test"))]
     least = min(0.0, *(mean.low for *_, mean in means))
     most = max(1.0, *(mean.high for *_, mean in means))
 
@@ -70,19 +67,8 @@ def _bars(run: RunView, best: Row | None, test: OnSplit | None) -> list[Bar]:
         return 100 * (value - least) / (most - least)
 
     return [
-        Bar(name, row, m, place(m.low), place(m.mean), place(m.high), between(m, unit))
-        for name, row, m in means
+        Bar(name, row, m, place(m.low), place(m.mean), place(m.high), between(m)) for name, row, m in means
     ]
-
-
-def _mean(run: RunView, row: Row) -> Interval:
-    rewards = tuple(run.rewards(row.id, "test").values())
-    return _interval(rewards, run.run.job["settings"]["seed"])
-
-
-@lru_cache(maxsize=64)
-def _interval(rewards: tuple[float, ...], seed: int) -> Interval:
-    return bootstrap_mean(rewards, seed=seed)
 
 
 VIEW = View("heldout", "Held-out", "heldout", show, key="h")

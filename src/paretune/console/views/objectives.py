@@ -1,8 +1,4 @@
-"""Candidates as points between any two figures, and the front of those that nothing beats in both.
-
-MIPROv2's trials, the importance of its choices and their parallel coordinates belong beside the scatter: they
-are other pictures of the same table, one row for each candidate, which `points` makes.
-"""
+"""Candidates as points between any two figures, and the front of those that nothing beats in both."""
 
 from __future__ import annotations
 
@@ -15,6 +11,7 @@ from paretune.core.candidate import CandidateId
 from paretune.evaluate.rollouts import Cell
 from paretune.propose.guards import estimated_tokens
 from paretune.views.run_view import Row, RunView
+from paretune.views.trials import has_trials
 
 LOOKED_AT = 20
 LISTED = 100
@@ -40,6 +37,7 @@ class Point:
 
 FIXED = (
     Axis("score", "score (train)"),
+    Axis("selection", "score (selection)"),
     Axis("heldout", "score (held-out)"),
     Axis("tokens", "tokens of a rollout", more=False),
     Axis("cost", "cost of a rollout (USD)", more=False),
@@ -65,6 +63,7 @@ def show(asked: Asked) -> Mapping[str, Any]:
     listed = sorted(found, key=lambda p: (not p.front, -p.y if y.more else p.y))[:LISTED]
     return {
         "axes": axes,
+        "trials": has_trials(run),
         "x": x,
         "y": y,
         "points": found,
@@ -79,7 +78,9 @@ def axes_of(run: RunView, cells: Cells) -> list[Axis]:
     """The fixed ones, and the objectives that the first rollouts of each candidate name."""
     named = (run.rollouts.objectives(cell) for mine in cells.values() for cell in mine[:LOOKED_AT])
     names = {name for objectives in named if objectives for name in objectives}
-    return [*FIXED, *(Axis(f"objective:{name}", name) for name in sorted(names))]
+    absent = {name for name, split in (("selection", "select"), ("heldout", "test")) if not run.splits[split]}
+    fixed = (axis for axis in FIXED if axis.name not in absent)
+    return [*fixed, *(Axis(f"objective:{name}", name) for name in sorted(names))]
 
 
 def points(run: RunView, cells: Cells, x: Axis, y: Axis) -> list[Point]:
@@ -117,8 +118,8 @@ def _cells(run: RunView) -> Cells:
 
 
 def _figure_of(run: RunView, cells: Cells, axis: Axis) -> Callable[[Row], float | None]:
-    def heldout(row: Row) -> float | None:
-        return _mean(list((run.rewards(row.id, "test") or run.rewards(row.id, "select")).values()))
+    def on(split: str) -> Callable[[Row], float | None]:
+        return lambda row: _mean(list(run.rewards(row.id, split).values()))
 
     def tokens(row: Row) -> float | None:
         counts = (run.rollouts.usage(cell) for cell in cells[row.id])
@@ -134,7 +135,8 @@ def _figure_of(run: RunView, cells: Cells, axis: Axis) -> Callable[[Row], float 
 
     plain: dict[str, Callable[[Row], float | None]] = {
         "score": lambda row: row.mean,
-        "heldout": heldout,
+        "selection": on("select"),
+        "heldout": on("test"),
         "tokens": tokens,
         "cost": cost,
         "length": lambda row: float(sum(map(estimated_tokens, row.components.values()))),

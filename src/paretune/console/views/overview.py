@@ -14,8 +14,9 @@ from paretune.core import events
 from paretune.views.curve import Curve, curve
 from paretune.views.glance import Entry, closing_splits, entries, gain, ranked
 from paretune.views.lift import lift_on
-from paretune.views.phases import made, phases
+from paretune.views.phases import algorithm, made, phases
 from paretune.views.run_view import Row, RunView
+from paretune.views.splits import called
 
 LISTED = 40
 """Candidates of the list and of the strips, at most; the newest."""
@@ -28,14 +29,16 @@ def show(asked: Asked) -> Mapping[str, Any]:
     run, best = asked.run, asked.run.best
     found, course = _measured(run)
     covered = found[-1].strip.covered if found else 0
+    told = _told(found)
     closing = closing_splits(found)
     heldout = best and (lift_on(run, best, "best", "test") or lift_on(run, best, "best", "select"))
     return {
         "best": best,
         "entries": found,
-        "listed": found[-LISTED:],
-        "all_strips": [entry.strip for entry in found],
+        "listed": told[-LISTED:],
+        "all_strips": [entry.strip for _, entry in told],
         "listed_at_most": LISTED,
+        "told": len(told),
         "ranked": [(entry, gain(run, entry.row)) for entry in _ranked(run, found)],
         "closing": closing,
         "covered": covered,
@@ -73,9 +76,17 @@ def _measured(run: RunView) -> tuple[list[Entry], Curve]:
     return kept[1]
 
 
+def _told(found: list[Entry]) -> list[tuple[int, Entry]]:
+    """With their places from 1 on: all, or where they are many, those that were evaluated in full or were the
+    first to win an example."""
+    many = len(found) > LISTED
+    placed = enumerate(found, 1)
+    return [(at, e) for at, e in placed if not many or e.train is not None or e.strip.gained]
+
+
 def _ranked(run: RunView, found: list[Entry]) -> list[Entry]:
-    """The first ones, and the seed wherever it stands."""
-    order = ranked(run, found)
+    """Of those that were evaluated in full the first ones, and the seed wherever it stands."""
+    order = [entry for entry in ranked(run, found) if entry.train is not None]
     return [e for place, e in enumerate(order) if place < RANKED or e.row.id == run.seed.id]
 
 
@@ -86,12 +97,12 @@ def _card(asked: Asked, found: list[Entry], best: Row | None) -> Entry | None:
         if entry.row.id == wanted:
             return entry
     if asked.query.get("candidate"):
-        raise NoSuchView(f"no candidate {wanted[:60]!r} in the pool of this run")
+        raise NoSuchView(f"no candidate {wanted[:60]!r} was asked a train example in this run")
     return None
 
 
 def chart(asked: Asked, found: list[Entry], closing: Sequence[str]) -> Plot | None:
-    """Candidates in the order of admission against coverage and score. None before the first."""
+    """Candidates in order against coverage and score. None before the first."""
     if not found:
         return None
     examples = max(1, len(asked.run.splits["pareto"]))
@@ -113,14 +124,14 @@ def chart(asked: Asked, found: list[Entry], closing: Sequence[str]) -> Plot | No
     ]
     for split in closing:
         values = [entry.closing.get(split) for entry in found]
-        name, tone = ("held-out", "heldout") if split == "test" else ("selection", "selection")
+        name, tone = called(split), "heldout" if split == "test" else "selection"
         whole = all(
             value is not None for value in values
         )  # else a line would go through what nobody measured
         series.append(Series(name, tone, "line" if whole else "dots", line(values), dots(values)))
     return plot(
         series,
-        x_title="candidate, in the order of admission",
+        x_title="candidate, in the order of the search",
         link=lambda who: asked.to("candidate", candidate=who),
         x_range=(0.5, len(found) + 0.5),
         whole=True,
@@ -133,8 +144,9 @@ def _words(place: int, entry: Entry, examples: int) -> str:
     parts = [f"{place:02} {entry.row.id}", f"frontier {entry.strip.covered}/{examples}"]
     if entry.train is not None:
         parts.append(f"train {entry.train:.3f}")
-    named = {"test": "held-out", "select": "selection"}
-    parts += [f"{named[split]} {mean:.3f}" for split, mean in entry.closing.items()]
+    else:
+        parts.append(f"wins {entry.strip.wins} of {entry.strip.measured} that it was asked")
+    parts += [f"{called(split)} {mean:.3f}" for split, mean in entry.closing.items()]
     return ", ".join(parts)
 
 
@@ -178,7 +190,9 @@ def facts(run: RunView) -> dict[str, Any]:
         "scored": len(run.rollouts),
         "tokens": run.ledger.tokens,
         "proposals": run.ledger.role("proposal").calls,
-        "merges": made(run)["merge"],
+        "merges": made(run).get("merge", 0),
+        "algorithm": algorithm(run),
+        "trials": len(run.of_kind(events.TrialEnded)),
         "parents": _parents(run),
         "decisions": len(run.decisions),
     }

@@ -9,7 +9,10 @@ from paretune.console.plot import Plot, Series, plot
 from paretune.console.view import Asked, View
 from paretune.console.views.cost import NAMES
 from paretune.views.flow import flow
+from paretune.views.phases import algorithm
 from paretune.views.pipeline import Busy, busy, staleness, under_way
+from paretune.views.pool import PoolCourse, pool_course
+from paretune.views.proxy import proxy, screened
 from paretune.views.run_view import RunView
 
 SKIPPED: Mapping[str, str] = {
@@ -23,17 +26,18 @@ MOVES: Mapping[str, str] = {
     "won": "a child of the frontier won",
 }
 CHANGES = 12
-"""So many changes of the number of lanes are shown, the newest."""
+"""So many changes of the number of lanes are shown, and candidates that were screened, the newest."""
 
 
 def show(asked: Asked) -> Mapping[str, Any]:
     run = asked.run
-    lines, late, now = busy(run), staleness(run), flow(run)
+    lines, late, now, pooled = busy(run), staleness(run), flow(run), pool_course(run)
     pipeline = run.run.job["settings"].get("pipeline", {})
     minutes = run.elapsed / 60
     return {
         "over": asked.state in ("succeeded", "failed", "cancelled"),
         "under_way": under_way(run),
+        "algorithm": algorithm(run),
         "flow": now,
         "names": NAMES,
         "chart": _chart(lines),
@@ -47,7 +51,11 @@ def show(asked: Asked) -> Mapping[str, Any]:
         "changes": late.lanes[-CHANGES:][::-1],
         "moves": MOVES,
         "skipped": SKIPPED,
+        "screened": screened(run)[-CHANGES:][::-1],
+        "cheap": proxy(run),
         "drawn": len(run.ledger.drawn),
+        "pool": pooled,
+        "pool_chart": _sizes(pooled, run.elapsed) if pooled else None,
     }
 
 
@@ -68,6 +76,14 @@ def _chart(lines: list[Busy]) -> Plot | None:
         )
         for line in lines
     ]
+    return plot(series, x_title="active time", link=str, words="{:,g} s".format)
+
+
+def _sizes(course: PoolCourse, elapsed: float) -> Plot | None:
+    """Examples in the pool over the run's time."""
+    spots = [(change.elapsed, float(change.size)) for change in course.changes]
+    spots.append((max(elapsed, spots[-1][0]), spots[-1][1]))
+    series = [Series("examples in the pool", NAMES["rollout"], "step", spots)]
     return plot(series, x_title="active time", link=str, words="{:,g} s".format)
 
 

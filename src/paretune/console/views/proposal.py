@@ -10,7 +10,7 @@ from paretune.console.shape import Node, raw, shape
 from paretune.console.view import Asked, NoSuchView, View
 from paretune.core import events
 from paretune.store.base import Attempt, Fact, Store
-from paretune.views.proposals import Made, StepTold, minibatch_rewards, step_told, stored_proposals
+from paretune.views.proposals import Made, StepTold, made_in, minibatch_rewards, step_told, stored_proposals
 from paretune.views.run_view import RunView
 from paretune.views.worddiff import Run, word_diff
 
@@ -37,6 +37,10 @@ class Asking:
     def rejected(self) -> bool:
         return isinstance(self.made, events.ProposalRejected)
 
+    @property
+    def option(self) -> bool:
+        return isinstance(self.made, events.OptionAdded)
+
 
 def show(asked: Asked) -> Mapping[str, Any]:
     step = asked.params["step"]
@@ -45,7 +49,7 @@ def show(asked: Asked) -> Mapping[str, Any]:
         raise NoSuchView(f"this run has no step {step[:20]!r}")
     facts = stored_proposals(asked.store, asked.run, told)
     started = told.started
-    steps = sorted({d.step for d in asked.run.decisions if isinstance(d, events.StepStarted | Made)})
+    steps = sorted({d.step for d in asked.run.decisions if isinstance(d, events.StepStarted) or made_in(d)})
     return {
         "step": told.step,
         "started": started,
@@ -53,6 +57,7 @@ def show(asked: Asked) -> Mapping[str, Any]:
         "askings": [
             _asking(asked.store, asked.run, told, made, facts.get(i)) for i, made in enumerate(told.made)
         ],
+        "trial_": next((d for d in told.decisions if isinstance(d, events.TrialStarted)), None),
         "skipped": [d for d in told.decisions if isinstance(d, events.StepSkipped)],
         "before": max((s for s in steps if s < told.step), default=None),
         "after": min((s for s in steps if s > told.step), default=None),
@@ -84,14 +89,20 @@ def _asking(store: Store, run: RunView, told: StepTold, made: Made, fact: Fact |
 
 
 def _changes(run: RunView, made: Made) -> list[tuple[str, list[Run]]]:
-    parent = made.parents[0] if isinstance(made, events.ChildProposed) else made.parent
+    match made:
+        case events.ChildProposed():
+            parent = made.parents[0]
+        case events.ProposalRejected():
+            parent = made.parent
+        case _:
+            parent = run.seed.id
     before = run.rows[parent].components if parent in run.rows else {}
     texts = made.components.items()
     return [(name, word_diff(before.get(name, ""), t)) for name, t in texts if before.get(name) != t]
 
 
 def pages(run: RunView) -> Iterable[Mapping[str, str]]:
-    steps = sorted({d.step for d in run.decisions if isinstance(d, Made)})
+    steps = sorted({d.step for d in run.decisions if made_in(d)})
     return ({"step": str(step)} for step in steps[:IN_REPORT])
 
 

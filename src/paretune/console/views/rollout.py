@@ -11,6 +11,7 @@ from paretune.console.view import Asked, NoSuchView, View
 from paretune.core.rollout import Rollout
 from paretune.views.outcomes import cells_of, stored_outcome
 from paretune.views.run_view import RunView
+from paretune.views.verdicts import verdict_on
 
 IN_REPORT = 400
 """So many rollouts of seed and best have a page in a report."""
@@ -21,6 +22,8 @@ NEIGHBOURS = 200
 def show(asked: Asked) -> Mapping[str, Any]:
     run, candidate, example = asked.run, asked.params["candidate"], asked.params["example"]
     splits = [name for name, ids in run.splits.items() if example in ids]
+    if "pareto" in splits:  # its minibatches are drawn from the same examples
+        splits = ["pareto"]
     replicate = whole(asked.params["replicate"], -1)
     if candidate not in run.rows or not splits or replicate < 0:
         raise NoSuchView(f"this run has no rollout of {candidate[:80]!r} on {example[:80]!r}")
@@ -36,6 +39,7 @@ def show(asked: Asked) -> Mapping[str, Any]:
         "stored": stored,
         "result": result,
         "answer": answer,
+        "verdict": verdict_on(answer) if answer else None,
         "trace": shape(answer.trace) if answer and answer.trace is not None else None,
         "raw": raw(dict(stored.fact.body)) if stored else "",
         "before": _beside(run.splits[splits[0]], example, -1),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from paretune.console.bounds import between, shown
+from paretune.console.bounds import between
 from paretune.console.plot import Dot, Plot, Series, Spot, plot
 from paretune.console.view import Asked
 from paretune.core.statistics import Interval
@@ -49,9 +49,13 @@ def show(asked: Asked, entries: Sequence[Entry], found: Curve) -> Mapping[str, A
 def _plot(asked: Asked, found: Curve, entries: Sequence[Entry], axis: Axis, end: Taken) -> Plot | None:
     evaluated = found.evaluated
     last = max(
-        [axis.of(end), *(axis.of(e.taken) for e in evaluated), *(axis.of(g.taken) for g in found.gated)]
+        [
+            axis.of(end),
+            *(axis.of(e.taken) for e in evaluated),
+            *(axis.of(g.taken) for g in found.gated),
+            *(axis.of(t.taken) for t in found.trials),
+        ]
     )
-    unit = asked.run.rollouts.within_unit
     gates = [
         Dot(
             axis.of(gate.taken),
@@ -62,17 +66,26 @@ def _plot(asked: Asked, found: Curve, entries: Sequence[Entry], axis: Axis, end:
         )
         for gate in found.gated
     ]
+    gates += [
+        Dot(
+            axis.of(trial.taken),
+            trial.mean,
+            f"#{trial.index} in a trial: {trial.mean:.3f} on {trial.scored}",
+            trial.candidate,
+        )
+        for trial in found.trials
+    ]
     full = [
         Dot(
             axis.of(each.taken),
             each.mean,
-            f"#{each.index} on all {each.scored}: {each.mean:.3f}{_told(each, unit)}",
+            f"#{each.index} on all {each.scored}: {each.mean:.3f}{_told(each)}",
             each.candidate,
         )
         for each in evaluated
     ]
     seed = evaluated[0].mean
-    low, high = _band(found, axis, last, unit)
+    low, high = _band(found, axis, last)
     series = [
         Series("95 % of the best", "band-train", "band", spots=high, under=low),
         Series("seed", "seed", "line", [(0.0, seed), (last, seed)]),
@@ -94,8 +107,8 @@ def _interval(each: Evaluated) -> Interval:
     return Interval(each.mean, each.low, each.high, each.scored)
 
 
-def _told(each: Evaluated, unit: bool) -> str:
-    told = between(_interval(each), unit)
+def _told(each: Evaluated) -> str:
+    told = between(_interval(each))
     return f" ({told})" if told else ""
 
 
@@ -103,14 +116,13 @@ def _best(found: Curve, axis: Axis) -> list[Spot]:
     return [(axis.of(each.taken), each.best) for each in found.evaluated]
 
 
-def _band(found: Curve, axis: Axis, last: float, unit: bool) -> tuple[list[Spot], list[Spot]]:
+def _band(found: Curve, axis: Axis, last: float) -> tuple[list[Spot], list[Spot]]:
     """The interval of whoever leads, below and above, to the end."""
     low, high = list[Spot](), list[Spot]()
     for each in found.evaluated:
-        if each.mean == each.best and math.isfinite(each.low):
-            inside = shown(_interval(each), unit) or each
-            low.append((axis.of(each.taken), inside.low))
-            high.append((axis.of(each.taken), inside.high))
+        if each.mean == each.best and each.scored > 1 and math.isfinite(each.low):
+            low.append((axis.of(each.taken), each.low))
+            high.append((axis.of(each.taken), each.high))
     if low:
         low.append((last, low[-1][1]))
         high.append((last, high[-1][1]))

@@ -1,7 +1,8 @@
 """The proposer that needs no model: it diagnoses how rollouts fail and applies edits made for that failure.
 
 It knows nothing of any task. What it writes about one comes from the parent's own text and from training
-examples: the shape of their answers, words beside the right one, and the examples themselves.
+examples: the shape of their answers, words beside the right one, and the examples themselves. With grounding
+it quotes no examples, for which others look, and needs no failures.
 """
 
 from __future__ import annotations
@@ -9,20 +10,25 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
+from paretune.core.candidate import content_id
 from paretune.core.canonical import stream
 from paretune.core.rollout import Usage
 from paretune.propose.base import Packet, Proposal
 from paretune.propose.guards import Reason, Rejected, check
 from paretune.propose.operators.diagnosis import Symptom, symptoms, told
-from paretune.propose.operators.edits import OPERATORS, Desk, Edit, desk_of, quoted
-from paretune.propose.operators.layout import Layout
+from paretune.propose.operators.edits import OPERATORS, Desk, Edit, Operator, desk_of, quoted
+from paretune.propose.operators.grounded import FIRST_ONLY, GROUNDED, as_examples
 from paretune.propose.operators.shapes import induce
 
 __all__ = ["OperatorProposer"]
 
 ANOTHER_EDIT = 0.6
 """Chance of one more edit, of another kind, in the same proposal."""
+
+ANOTHER_UNMEASURED = 0.85
+"""The same without failures to go by: many instructions are wanted at once, as unlike as they can be."""
 
 WEIGHTS: Mapping[Symptom, Mapping[str, float]] = {
     Symptom.EMPTY: {"cue": 2, "restructure": 2, "demonstrate": 2, "constrain": 1, "move_question": 1},
@@ -45,14 +51,16 @@ class OperatorProposer:
     identity = "operators/3"
 
     async def propose(self, packet: Packet) -> Proposal:
+        packet, operators = as_examples(packet), OPERATORS if packet.grounding is None else GROUNDED
         known = (*packet.evidence, *packet.examples)
         shape = induce([one.expected for one in known])
         desk = desk_of(packet, shape)
         counts = symptoms(packet.evidence, shape)
         rng = stream(0, "operators", packet.draw)
-        for edit in _ideas(desk, counts, rng):
+        for edit in _ideas(operators, desk, counts, rng):
             layouts = {**desk.layouts, **edit.layouts}
             texts = {name: layout.render() for name, layout in edit.layouts.items()}
+            texts |= {name: one.render() for name, one in edit.sets.items()}
             proposal = Proposal(
                 components=texts,
                 rationale=edit.why,
@@ -65,48 +73,58 @@ class OperatorProposer:
         raise Rejected(Reason.NO_IDEA, "every edit was tried from this parent", Usage(cost_usd=0.0))
 
 
-def _ideas(desk: Desk, counts: Counter[Symptom], rng: random.Random) -> Iterator[Edit]:
+Operators = Mapping[str, Operator]
+
+
+def _ideas(operators: Operators, desk: Desk, counts: Counter[Symptom], rng: random.Random) -> Iterator[Edit]:
     """All edits that apply, the likelier ones earlier, each with further ones on top and then alone."""
-    weights = _weights(counts)
-    edits = [(name, edit) for name, operator in OPERATORS.items() for edit in operator(desk, rng)]
+    weights = _weights(operators, counts)
+    edits = [(name, edit) for name, operator in operators.items() for edit in operator(desk, rng)]
     order = sorted(edits, key=lambda item: -(rng.random() ** (1.0 / weights[item[0]])))
     for name, edit in order:
-        yield _with_more(name, edit, desk, weights, rng)
+        yield _with_more(operators, name, edit, desk, weights, rng)
     for _, edit in order:
         yield edit
 
 
-def _weights(counts: Counter[Symptom]) -> dict[str, float]:
-    weights = dict.fromkeys(OPERATORS, BASE)
+def _weights(operators: Operators, counts: Counter[Symptom]) -> dict[str, float]:
+    weights = dict.fromkeys(operators, BASE)
     for symptom, count in counts.items():
-        for name, weight in WEIGHTS[symptom].items():
-            weights[name] += weight * count / counts.total()
+        for name in weights.keys() & WEIGHTS[symptom].keys():
+            weights[name] += WEIGHTS[symptom][name] * count / counts.total()
     return weights
 
 
-def _with_more(name: str, edit: Edit, desk: Desk, weights: Mapping[str, float], rng: random.Random) -> Edit:
+def _with_more(
+    operators: Operators, name: str, edit: Edit, desk: Desk, weights: Mapping[str, float], rng: random.Random
+) -> Edit:
     """The edit with edits of other kinds on top: a step that must pass a gate should be worth it."""
     used = {name}
-    while rng.random() < ANOTHER_EDIT and len(used) < len(OPERATORS):
-        others = [other for other in OPERATORS if other not in used]
+    another = ANOTHER_EDIT if operators is OPERATORS else ANOTHER_UNMEASURED
+    while rng.random() < another and len(used) < len(operators.keys() - FIRST_ONLY):
+        others = [other for other in operators if other not in used and other not in FIRST_ONLY]
         other = rng.choices(others, weights=[weights[o] for o in others])[0]
         used.add(other)
-        more = list(OPERATORS[other](_after(desk, edit), rng))
+        more = list(operators[other](_after(desk, edit), rng))
         if more:
             chosen = rng.choice(more)
-            edit = Edit({**edit.layouts, **chosen.layouts}, f"{edit.why}; {chosen.why}")
+            edit = Edit(
+                {**edit.layouts, **chosen.layouts}, f"{edit.why}; {chosen.why}", {**edit.sets, **chosen.sets}
+            )
     return edit
 
 
 def _after(desk: Desk, edit: Edit) -> Desk:
-    layouts: dict[str, Layout] = {**desk.layouts, **edit.layouts}
-    return Desk(layouts, desk.ask, desk.tell, desk.shape, desk.solved, desk.failures)
+    sets = replace(desk.sets, sets={**desk.sets.sets, **edit.sets})
+    return replace(desk, layouts={**desk.layouts, **edit.layouts}, sets=sets)
 
 
 def _passes(proposal: Proposal, packet: Packet) -> bool:
     """True if the guards let it pass, as far as the packet tells: no step is spent on what they refuse."""
+    measured = packet.grounding.history if packet.grounding else ()
+    known = [content_id({**packet.parent.components, **scored.components}) for scored in measured]
     try:
-        check(proposal, packet, training=(*packet.evidence, *packet.examples))
+        check(proposal, packet, known=known, training=(*packet.evidence, *packet.examples))
     except Rejected:
         return False
     return True

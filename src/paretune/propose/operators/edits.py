@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from paretune.core.example import ExampleId
 from paretune.propose.base import Evidence, Packet
 from paretune.propose.operators.fields import telling_words
 from paretune.propose.operators.layout import Demonstration, Layout, read_layout
+from paretune.propose.operators.sets import NO_SETS, DemonstrationSet, Sets, read_sets, show
 from paretune.propose.operators.shapes import Shape
 
 MOST_DEMONSTRATIONS = 6
@@ -23,7 +24,7 @@ class Desk:
     """What the edits work on: the components that may be edited, in the parent's order, read as layouts.
 
     `ask` names the component with the placeholders (where the question is put), `tell` the one without
-    (standing instructions); either may be missing.
+    (standing instructions); either may be missing. `sets` are components that hold demonstrations.
     """
 
     layouts: Mapping[str, Layout]
@@ -32,14 +33,16 @@ class Desk:
     shape: Shape | None
     solved: tuple[Evidence, ...]
     failures: tuple[Evidence, ...]
+    sets: Sets = NO_SETS
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """New layouts for some components; why; and the training examples that they now quote."""
+    """New layouts for some components, or lists of demonstrations, and why."""
 
     layouts: Mapping[str, Layout]
     why: str
+    sets: Mapping[str, DemonstrationSet] = field(default_factory=dict)
 
 
 Operator = Callable[[Desk, random.Random], Iterator[Edit]]
@@ -105,9 +108,14 @@ def restructure(desk: Desk, rng: random.Random) -> Iterator[Edit]:
 
 
 def demonstrate(desk: Desk, rng: random.Random) -> Iterator[Edit]:
-    """Show solved training examples: some at once, one more, others, fewer."""
+    """Show solved training examples: some at once, one more, others, fewer.
+
+    In the component that is made for them, if the prompt has one, else in the text.
+    """
+    for component, new, why in show(desk.sets, rng):
+        yield Edit({}, why, {component: new})
     for name in (desk.ask, desk.tell):
-        if not name:
+        if not name or desk.sets.elsewhere:
             continue
         layout = desk.layouts[name]
         shown = {d.given for d in layout.demonstrations}
@@ -180,14 +188,16 @@ def desk_of(packet: Packet, shape: Shape | None) -> Desk:
 
     Demonstrations come from outside the minibatch: a child is not shown the answers that it is gated on.
     """
-    layouts = {name: read_layout(packet.parent.components[name]) for name in packet.targets}
+    sets = read_sets(packet)
+    prose = [name for name in packet.targets if name not in sets.sets]
+    layouts = {name: read_layout(packet.parent.components[name]) for name in prose}
     ask = next((name for name, layout in layouts.items() if layout.slots), None)
     tell = next((name for name, layout in layouts.items() if not layout.slots), None)
     gated = {_one_line(e.input) for e in packet.evidence}  # the same text may stand under another id
     usable = (e for e in packet.examples if e.expected and e.input and len(e.input) <= LONGEST_GIVEN)
     solved = tuple(e for e in usable if _one_line(e.input) not in gated)
     failures = tuple(e for e in packet.evidence if not e.perfect)
-    return Desk(layouts, ask, tell, shape, solved, failures)
+    return Desk(layouts, ask, tell, shape, solved, failures, sets)
 
 
 def _line(desk: Desk) -> str:

@@ -22,7 +22,7 @@ Place = tuple[float, str, int]
 
 MOST = 1_000
 INCLUDE = ("artifact_payload", "rationale")
-ALGORITHMS = ("gepa", "mipro")
+ALGORITHMS = ("gepa", "mipro", "gepa+mipro")
 SORTS = {"rank": "rank", "reward": "reward", "score": "reward", "accuracy": "reward"} | {
     "created": "created",
     "created_at": "created",
@@ -71,7 +71,8 @@ def page(sources: Sequence[Source], query: Query) -> dict[str, Any]:
     """
     found: list[tuple[Place, Row, StoredJob, Scores]] = []
     for job, view in sources:
-        if query.mode not in ("", mode_of(job)) or query.algorithm not in ("", job.algorithm):
+        searches = ("", job.algorithm, *job.algorithm.split("+"))
+        if query.mode not in ("", mode_of(job)) or query.algorithm not in searches:
             continue
         scores = Scores(view)
         for row in view.rows.values():

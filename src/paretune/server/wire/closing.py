@@ -7,6 +7,7 @@ from typing import Any
 
 from paretune.server.wire.events import Family, event, known
 from paretune.server.wire.results import Results
+from paretune.server.wire.trials import results_of_mipro
 from paretune.store.jobs import JobEvent, JobState
 
 
@@ -45,12 +46,14 @@ def results_events(names: Family, results: Results, at: str) -> list[JobEvent]:
         **best,
         "best_candidate": prompt,
     }
-    kinds = names.old("best.prompt"), names.new("candidate.new_best")
+    kinds = names.old("best.prompt"), *names.found("candidate.new_best")
     told = [event(at, kind, f"best score {score:.4f}", whole) for kind in kinds]
     told += _top(names, results, at)
     told += _validations(names, results, at)
     told += _frontier(names, results, at)
     told += _taken(names, results, at)
+    if "mipro" in results.job.algorithm:
+        told += results_of_mipro(results, at)
     listed = {
         **best,
         "optimized_candidates": results.optimized(),
@@ -67,7 +70,7 @@ def _top(names: Family, results: Results, at: str) -> list[JobEvent]:
         message = f"top prompt {prompt['rank']}"
         evaluated = {**prompt, **_scores(prompt["train_accuracy"]), "evaluation": "final"}
         told.append(event(at, names.old("top.prompt.content"), message, prompt))
-        told.append(event(at, names.new("candidate.evaluated"), message, evaluated))
+        told += [event(at, kind, message, evaluated) for kind in names.found("candidate.evaluated")]
     return told
 
 
@@ -81,7 +84,7 @@ def _validations(names: Family, results: Results, at: str) -> list[JobEvent]:
         what = "baseline" if scored["is_baseline"] else f"candidate {scored['rank']}"
         message = f"{scored['split']} of {what}: accuracy={scored['accuracy']:.4f}"
         told.append(event(at, names.old("validation.scored"), message, scored))
-        told.append(event(at, names.new("validation.completed"), message, scored))
+        told += [event(at, kind, message, scored) for kind in names.found("validation.completed")]
     baseline = next((s for s in validations if s["is_baseline"]), {})
     others = [s for s in validations if not s["is_baseline"]]
     summary = {"baseline": baseline, "results": others}
@@ -107,7 +110,7 @@ def _taken(names: Family, results: Results, at: str) -> list[JobEvent]:
     data = {
         "best_score": results.best()["best_score"],
         "baseline_score": results.best()["baseline_score"],
-        "usd_tokens_rollouts": rollout.usd,
+        "usd_tokens_rollouts": rollout.usd + ledger.role("proxy").usd,
         "usd_tokens_mutation": proposal.usd,
         "rollouts_prompt_tokens": rollout.prompt_tokens,
         "rollouts_completion_tokens": rollout.completion_tokens,

@@ -25,6 +25,11 @@ class Family:
 
     algorithm: str
 
+    @classmethod
+    def of(cls, algorithm: str) -> Family:
+        """A job of both algorithms goes by the name that clients know the most events of."""
+        return cls("gepa" if "gepa" in algorithm else algorithm)
+
     def old(self, name: str) -> str:
         """Until 0.4, an event of any algorithm."""
         return f"prompt.learning.{name}"
@@ -36,6 +41,10 @@ class Family:
     def new(self, name: str) -> str:
         """From 0.5 on."""
         return f"learning.policy.{self.algorithm}.{name}"
+
+    def found(self, name: str) -> tuple[str, ...]:
+        """From 0.5 on, of results: those clients look for them under GEPA's name, whatever the algorithm."""
+        return tuple(dict.fromkeys((self.new(name), Family("gepa").new(name))))
 
 
 def event(at: str, kind: str, message: str, data: Mapping[str, Any], level: str = "info") -> JobEvent:
@@ -78,7 +87,8 @@ def _milliseconds(at: str) -> int | None:
 
 def is_terminal(told: JobEvent) -> bool:
     """True for an event after which a job has no others (unless it is resumed)."""
-    return told.type.endswith((".job.completed", ".job.failed", ".job.cancelled"))
+    ends = (".job.completed", ".job.failed", ".job.cancelled")
+    return told.type.startswith("learning.policy.") and told.type.endswith(ends)
 
 
 def metric_points(told: list[JobEvent], limit: int) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from paretune.server.wire.prompts import Prompts
 from paretune.server.wire.results import Results, finish_reason
 from paretune.server.wire.scores import mutation_type, seed
 from paretune.server.wire.standing import Fold, Meter, Origin
+from paretune.server.wire.trials import incumbent_events, iteration_events, trial_events
 from paretune.store.base import StoredDecision
 from paretune.store.jobs import JobEvent, JobState, StoredJob
 from paretune.views.run_view import RunView
@@ -25,7 +26,14 @@ GATES_TOLD = 1_000
 MOST = 7_000
 """Events of a search. Clients read 10,000 at once and look for the results among them."""
 
-SEARCH = (events.StepStarted, events.GateDecided, events.CandidateAdmitted)
+SEARCH = (
+    events.StepStarted,
+    events.GateDecided,
+    events.OptionAdded,
+    events.TrialStarted,
+    events.TrialEnded,
+    events.CandidateAdmitted,
+)
 """Decisions whose events may be left out."""
 
 PACE = 20
@@ -48,7 +56,7 @@ class Projection:
     _due: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._names = Family(self.job.algorithm)
+        self._names = Family.of(self.job.algorithm)
         self._fold = Fold.of(Prompts.of(self.job, self.run_job), self.run_job or {})
         self._at = self.job.created_at
 
@@ -108,6 +116,10 @@ class Projection:
                 return self._started() + self._phase(before)
             case events.StepStarted():
                 return self._stepped(before)
+            case events.TrialStarted():
+                return self._iterated(before) + trial_events(self._fold, decision, self._at)
+            case events.Bootstrapped() | events.OptionAdded() | events.TrialEnded():
+                return trial_events(self._fold, decision, self._at)
             case events.GateDecided():
                 return self._gated(decision)
             case events.CandidateAdmitted(step=0):
@@ -153,6 +165,11 @@ class Projection:
         if self._is_due("progress", now["step"]):
             told += self._progress()
         return told
+
+    def _iterated(self, before: Mapping[str, Any]) -> list[JobEvent]:
+        now, done = self._fold.values, before.get("generation", 0)
+        told = iteration_events(self._fold, done, self._at) if now["generation"] > done else []
+        return told + (self._progress() if self._is_due("progress", now["step"]) else [])
 
     def _gated(self, decision: events.GateDecided) -> list[JobEvent]:
         if self._fold.gates > GATES_TOLD or not decision.pairs:
@@ -212,11 +229,14 @@ class Projection:
             "pattern": prompts.pattern(texts),
             "full_text": prompts.full_text(texts),
         }
-        return self._own("new_best", "candidate.new_best", f"new best: {mean:.4f}", data)
+        told = self._own("new_best", "candidate.new_best", f"new best: {mean:.4f}", data)
+        return told + (incumbent_events(self._fold, decision, self._at) if decision.origin == "trial" else [])
 
     def _searched(self, decision: events.SearchEnded) -> list[JobEvent]:
         detail = f"{decision.reason}: {decision.detail}"
         data = {"reason": finish_reason(decision.reason), "detail": detail}
+        if not self._fold.over(decision):
+            return self._progress()
         ended = self._event(self._names.old("termination.triggered"), f"search ended by {detail}", data)
         return [ended, *self._progress()]
 

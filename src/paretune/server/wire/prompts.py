@@ -9,6 +9,7 @@ from typing import Any
 from paretune.core.candidate import content_id
 from paretune.propose.guards import estimated_tokens
 from paretune.store.jobs import StoredJob
+from paretune.views.conversation import conversation, formats_of
 
 MODES = ("prompt", "context", "optimize_anything")
 ANYTHING = ("dsl_config", "candidate_code", "solver_code")
@@ -28,13 +29,14 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """How the components of one job become messages: their order and their roles.
+    """How the components of one job become messages: their order, and the surface on record.
 
-    A component without a role (a program of the container's own) is a system message.
+    A component without a role (a program of the container's own) is a system message. Demonstrations are
+    turns before the question.
     """
 
     order: tuple[str, ...] = ()
-    roles: Mapping[str, str] = field(default_factory=dict)
+    surface: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
     mode: str = "prompt"
 
@@ -45,7 +47,7 @@ class Prompts:
         run_job = run_job or {}
         return cls(
             order=tuple(run_job.get("components") or ()),
-            roles=(run_job.get("surface") or {}).get("roles") or {},
+            surface=run_job.get("surface") or {},
             name=pattern.get("name") or pattern.get("id") or job.name,
             mode=mode_of(job),
         )
@@ -53,14 +55,8 @@ class Prompts:
     def messages(self, components: Components) -> list[dict[str, Any]]:
         """`role`, `name`, `order`, and the text as `pattern` and `content`: clients look for either."""
         return [
-            {
-                "role": self.roles.get(name) or "system",
-                "name": name,
-                "pattern": components[name],
-                "content": components[name],
-                "order": order,
-            }
-            for order, name in enumerate(self._ordered(components))
+            {"role": turn.role, "name": turn.name, "pattern": turn.text, "content": turn.text, "order": order}
+            for order, turn in enumerate(conversation(components, self.order, self.surface))
         ]
 
     def pattern(self, components: Components) -> dict[str, Any]:
@@ -87,7 +83,7 @@ class Prompts:
 
     def content(self, components: Components) -> str:
         """The texts alone, joined by blank lines."""
-        return "\n\n".join(components[name] for name in self._ordered(components))
+        return "\n\n".join(message["content"] for message in self.messages(components))
 
     def artifact(self, components: Components) -> Artifact:
         """What the job's mode makes of these texts."""
@@ -99,8 +95,9 @@ class Prompts:
 
     def _context(self, components: Components) -> Artifact:
         """Messages as in a prompt; components without a role are settings of the retrieval."""
-        settings = {name: components[name] for name in self._ordered(components) if name not in self.roles}
-        messages = [message for message in self.messages(components) if message["name"] in self.roles]
+        prose = {*(self.surface.get("roles") or {}), *formats_of(self.surface)}
+        settings = {name: components[name] for name in self._ordered(components) if name not in prose}
+        messages = [message for message in self.messages(components) if message["name"] not in settings]
         payload = {"messages": messages, "context_config": settings}
         return Artifact("context", payload, self.content(components))
 

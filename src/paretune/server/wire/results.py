@@ -16,7 +16,7 @@ from paretune.server.wire.events import known
 from paretune.server.wire.prompts import Prompts, prompt_length
 from paretune.server.wire.scores import Scores, mutation_type
 from paretune.store.jobs import StoredJob
-from paretune.views.evidence import packet
+from paretune.views.evidence import packet, proposals
 from paretune.views.run_view import Row, RunView
 
 OPTIMIZED_TOLD, ATTEMPTED_TOLD = 50, 500
@@ -207,10 +207,9 @@ class Results:
 
     def totals(self) -> dict[str, Any]:
         ledger, ended = self.view.ledger, self.view.ended
-        proposed = self.view.of_kind(events.ChildProposed), self.view.of_kind(events.ProposalRejected)
         return {
             "total_rollouts": len(ledger.drawn),
-            "trials_tried": sum(map(len, proposed)),
+            "trials_tried": proposals(self.view) + len(self.view.of_kind(events.TrialStarted)),
             "total_candidates": len(self.view.rows),
             "total_cost_usd": ledger.cost_usd,
             "total_tokens": sum(spent.tokens for spent in ledger.by_role.values()),
@@ -233,6 +232,10 @@ FINISH_REASONS = {
     "tokens": "budget_exhausted",
     "rollout_tokens": "budget_exhausted",
     "proposal_tokens": "budget_exhausted",
+    "verdict_tokens": "budget_exhausted",
+    "rollout_usd": "budget_exhausted",
+    "proposal_usd": "budget_exhausted",
+    "verdict_usd": "budget_exhausted",
     "time": "time_limit",
     "seconds": "time_limit",
     "generations": "max_generations_reached",

@@ -27,12 +27,13 @@ STATUS = {
     "retired": "dominated",
     "deferred": "evaluated",
     "passed": "evaluated",
+    "tried": "evaluated",
 }
 """Our states of a candidate in the wire's words; members are accepted on the frontier, else dominated."""
 
 STATUSES = ("accepted", "dominated", "evaluated", "evaluating", "failed", "rejected")
 
-KINDS = {"seed": "initial", "merge": "crossover", "join": "crossover"}
+KINDS = {"seed": "initial", "merge": "crossover", "join": "crossover", "trial": "tpe_selected"}
 """Where a candidate came from, in the wire's words; the rest are mutations."""
 
 
@@ -130,8 +131,8 @@ class Scores:
         return self.heldout.get(row.id)
 
     def minibatch(self, row: Row) -> float | None:
-        """The mean of its gate, on few examples: not to be compared with the others."""
-        return row.gate[1] / row.gate[2] if row.gate and row.gate[2] else None
+        """The mean of its gate or its trials, on few examples: not to be compared with the others."""
+        return row.minibatch
 
     def objectives(self, row: Row) -> dict[str, float]:
         """What the frontier weighs: reward (accuracy is its other name), length in tokens (estimated), and

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from paretune.algorithms.phases import ends_all
 from paretune.core import events
 from paretune.core.candidate import CandidateId
 from paretune.core.events import Decision
-from paretune.engine.prepare import ENDLESS
+from paretune.engine.resolve.gepa import ENDLESS
 from paretune.server.wire.prompts import Prompts
 from paretune.server.wire.results import best_score
 from paretune.views.run_view import RunView
@@ -47,8 +48,8 @@ class Origin:
 @dataclass(slots=True)
 class Fold:
     """`values` are the standing: JSON, without what is unknown. Beside it, what the telling of events needs:
-    proposals `tried` (`planned`, where their number ends the run), gates and how many were passed, who was
-    admitted with which mean, and who came from whom.
+    proposals or trials `tried` (`planned`, where their number ends the run), gates and how many were passed,
+    who was admitted with which mean, and who came from whom.
     """
 
     prompts: Prompts
@@ -60,6 +61,8 @@ class Fold:
     origins: dict[CandidateId, Origin] = field(default_factory=dict)
     splits: Mapping[str, list[str]] = field(default_factory=dict)
     planned: int | None = None
+    algorithm: str = "gepa"
+    searches: int = 0
     _texts: dict[CandidateId, Mapping[str, str]] = field(default_factory=dict)
 
     @classmethod
@@ -68,7 +71,10 @@ class Fold:
         generations = settings.get("generations")
         if generations is not None and generations >= ENDLESS:
             generations = None
-        fold = cls(prompts, splits=run_job.get("splits") or {})
+        algorithm = run_job.get("algorithm", "gepa")
+        fold = cls(prompts, splits=run_job.get("splits") or {}, algorithm=algorithm)
+        if algorithm == "gepa+mipro":
+            generations = None  # of each search its own
         if generations is not None:  # else something other than their number ends the run
             fold.planned = settings["initial_size"] - 1 + generations * settings["children_per_generation"]
         fold.set(phase="queued", rollout_budget=limits.get("rollouts"), generations=generations)
@@ -98,10 +104,15 @@ class Fold:
                 self.set(phase="bootstrap", step=0, generation=0, candidates=1)
             case events.StepStarted():
                 self._reached(decision.step, decision.generation)
+            case events.TrialStarted():
+                self.tried += 1
+                self._reached(decision.step, decision.generation)
+            case events.TrialEnded():
+                self.gates += 1
             case events.ProposalRejected():
-                self.tried += 1
+                self.tried += self.algorithm != "mipro"
             case events.ChildProposed():
-                self.tried += 1
+                self.tried += decision.origin != "trial"
                 self._reached(decision.step, decision.generation)
                 origin = Origin(tuple(decision.parents), decision.origin, decision.generation)
                 self._appeared(decision.child, origin, decision.components)
@@ -113,7 +124,9 @@ class Fold:
             case events.CandidateAdmitted():
                 self._admitted(decision)
             case events.SearchEnded():
-                self.set(phase=self._heldout("select") or self._heldout("test") or "optimization")
+                self.searches += 1
+                if self.over(decision):
+                    self.set(phase=self._heldout("select") or self._heldout("test") or "optimization")
             case events.BestChosen():
                 self._chosen(decision)
             case events.RunFinished():
@@ -123,6 +136,10 @@ class Fold:
                 self.set(phase="complete", eta_seconds=None)
             case _:
                 pass
+
+    def over(self, ended: events.SearchEnded) -> bool:
+        """True if no other search of this run follows."""
+        return ends_all(self.algorithm, self.searches, ended.reason)
 
     def _reached(self, step: int, generation: int) -> None:
         """Lanes work at several steps at once: the furthest counts."""

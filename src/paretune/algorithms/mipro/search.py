@@ -1,0 +1,443 @@
+"""MIPRO, in lanes: demonstrations are bootstrapped, instructions written, and both searched by trials."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import cycle, islice
+
+from paretune.algorithms.laned import Laned
+from paretune.algorithms.lanes import Lane
+from paretune.algorithms.mipro.demos import demonstration_sets, labelled, qualified
+from paretune.algorithms.mipro.options import Options, Texts, demonstrations_of, instruction_of
+from paretune.algorithms.mipro.settings import MiproSettings, Stage
+from paretune.algorithms.mipro.trials import Trials, Tried
+from paretune.algorithms.pool import Pool
+from paretune.algorithms.ports import Drafted
+from paretune.algorithms.tpe import Choice, Tpe
+from paretune.core import events
+from paretune.core.budget import PAID
+from paretune.core.candidate import Candidate
+from paretune.core.demonstrations import dump
+from paretune.core.errors import BudgetExceeded, RunFailed
+from paretune.core.example import Example
+from paretune.core.rollout import Outcome, Rollout, scores
+from paretune.propose.base import Grounding, Packet, Proposal, Scored
+
+MOST_ASKED = 2
+"""For one instruction, until the guards let it pass."""
+SHOWN_FAILURES, SHOWN_PASSES, SHOWN_SOLVED = 4, 2, 3
+"""Rollouts that whoever writes an instruction sees."""
+REMEMBERED_BEST, REMEMBERED_WORST = 4, 2
+"""Texts and their scores, in the history."""
+TIPS = (
+    "",
+    "Try an approach that is unlike the present one.",
+    "Keep it as short as it can be without losing what matters.",
+    "Describe the task and the form of the answer in every detail that the examples show.",
+    "Say what is at stake if an answer is wrong, so that care is taken.",
+    "Begin by giving the model the role of somebody who does exactly this well.",
+)
+"""What is asked for, in turn."""
+
+
+@dataclass(slots=True)
+class Mipro(Laned):
+    """One search. The first step prepares; each later one is a trial, and a full evaluation where one is due.
+
+    After another search of the same run the best members of its pool are options, and demonstrations are the
+    best one's answers.
+    """
+
+    mipro: MiproSettings = field(kw_only=True)
+    options: Options = field(init=False)
+    trials: Trials = field(default_factory=Trials)
+    tpe: Tpe = field(init=False)
+    _seed: Candidate = field(init=False)
+    _begun: int = 0
+    _bootstrapped: list[Outcome] = field(default_factory=list)
+    _wanted: deque[tuple[Stage, int]] = field(default_factory=deque)
+    _written: int = 0
+    _ended: int = 0
+    _round: int = 0
+
+    def __post_init__(self) -> None:
+        Laned.__post_init__(self)
+        self.tpe = Tpe(self.settings.seed, self.mipro.startup, self.mipro.candidates)
+
+    async def run(self, seed: Candidate) -> Pool:
+        """Until all trials are done or another stop applies."""
+        self._seed, self.options, self._begun = seed, Options.of(seed, self.mipro), self.at
+        try:
+            await self.turns.run(self._prepare)
+            await self._write(self.mipro.stages, first=True)
+        except BudgetExceeded as stop:
+            await self.stopped(self.at, stop)
+        if self.over is None:
+            await self.turns.run(*[self._lane] * self.mipro.at_once)
+        if self.over is None or self.over.reason not in {*PAID, "time"}:
+            await self.turns.run(self._complete)
+        return self.pool
+
+    # -- what there is to choose from ---------------------------------------------------------------
+
+    async def _prepare(self, lane: Lane) -> None:
+        """The initial prompt in full, and on the examples that demonstrations come from."""
+        seed = self._seed
+        self.note(seed)
+        if not self.pool.members:
+            await self.admit(self.at, seed, await self.rollouts(lane, self.at, seed, self.splits.pareto))
+        self._settle(self.options.first, seed)
+        teacher = self.pool.members[self.pool.best].candidate
+        self._bootstrapped = await self.rollouts(lane, self.at, teacher, self.splits.reflect)
+        await self._demonstrate()
+        await self._inherit()
+
+    def _settle(self, choice: Choice, candidate: Candidate) -> None:
+        """A combination that is a member of the pool needs no trial."""
+        member = self.pool.members.get(candidate.id)
+        if member is not None:
+            rewards = dict(member.rewards.plain())
+            self.trials.tried[choice] = Tried(choice, candidate, times=1, settled=True, rewards=rewards)
+
+    async def _inherit(self) -> None:
+        """Texts of the best members that an earlier search left are options, too."""
+        for stage in self.mipro.stages:
+            dimension = instruction_of(stage)
+            for member in self.pool.ranked()[: stage.instructions]:
+                texts = {name: member.candidate.components[name] for name in stage.components}
+                if self.options.dimensions[dimension].find(texts) is None:
+                    await self._offer(self.at, dimension, texts, rationale="from the frontier")
+        for member in self.pool.ranked():
+            choice = self.options.choice(member.candidate)
+            if choice is not None and choice not in self.trials.tried:
+                self._settle(choice, member.candidate)
+
+    async def _demonstrate(self) -> None:
+        """Sets of demonstrations for each stage that shows some. Raises RunFailed if too few qualify."""
+        settings, outcomes = self.mipro.bootstrap, self._bootstrapped
+        passed = [o for o in outcomes if isinstance(o, Rollout) and o.reward >= settings.threshold]
+        made = events.Bootstrapped(
+            step=self.at, asked=len(outcomes), qualified=len(passed), threshold=settings.threshold
+        )
+        await self.ports.record.step(f"{self.at}/bootstrapped", lambda: made)
+        if settings.strict and len(passed) < settings.least:
+            raise RunFailed(
+                f"only {len(passed)} of {len(outcomes)} bootstrap rollouts reached {settings.threshold:g}",
+                f"min_bootstrap_demos is {settings.least} and strict_bootstrap is set: lower one of them or "
+                "few_shot_score_threshold, or give more bootstrap seeds",
+            )
+        names = {name for held in self.surface.placeholders.values() for name in held}
+        for stage in self.mipro.stages:
+            if not stage.demonstrations:
+                continue
+            sets = demonstration_sets(
+                qualified(outcomes, settings.threshold, _within(stage, self.mipro), names),
+                labelled(outcomes, _within(stage, self.mipro), names),
+                settings,
+                stage.demo_sets - 1,
+                self.stream(f"demonstrations/{stage.name}", 0),
+            )
+            for shown in sets:
+                texts = {stage.demonstrations: dump(shown)}
+                await self._offer(self.at, demonstrations_of(stage), texts, [d.example for d in shown])
+
+    async def _offer(
+        self,
+        step: int,
+        dimension: str,
+        texts: Texts,
+        examples: Sequence[str] = (),
+        *,
+        proposal: str = "",
+        rationale: str = "",
+    ) -> None:
+        """One more option, on record; one that there is already is passed over."""
+        number = self.options.dimensions[dimension].add(texts)
+        if number is None:
+            return
+        made = events.OptionAdded(
+            step=step,
+            dimension=dimension,
+            number=number,
+            components=dict(texts),
+            examples=list(examples),
+            proposal=proposal,
+            rationale=rationale,
+        )
+        await self.ports.record.step(f"{step}/option/{dimension}/{number}", lambda: made)
+
+    # -- instructions -------------------------------------------------------------------------------
+
+    async def _write(self, stages: Sequence[Stage], *, first: bool) -> None:
+        """Instructions of each stage, several at once."""
+        for stage in stages:
+            there = len(self.options.dimensions[instruction_of(stage)].options)
+            wanted = stage.instructions - there if first else self._room(stage)
+            self._wanted.extend((stage, n) for n in range(wanted))
+        await self.turns.run(*[self._writer] * min(self.mipro.at_once, len(self._wanted)))
+
+    def _room(self, stage: Stage) -> int:
+        there = len(self.options.dimensions[instruction_of(stage)].options)
+        return max(0, min(self.mipro.per_round, stage.most_instructions - there))
+
+    async def _writer(self, lane: Lane) -> None:
+        while self._wanted and self.over is None:
+            stage, number = self._wanted.popleft()
+            try:
+                await self._instruct(lane, stage, number)
+            except BudgetExceeded as stop:
+                await self.stopped(self.at, stop)
+
+    async def _instruct(self, lane: Lane, stage: Stage, number: int) -> None:
+        """One instruction, asked for until the guards let one pass."""
+        for attempt in range(MOST_ASKED):
+            packet = self._grounded(stage, number + attempt)
+            drafted = await self._drafted(lane, packet)
+            self._written += 1
+            proposal = await self.guarded(self.at, packet, drafted, self._written)
+            if proposal is not None:
+                await self._instruction(stage, proposal, drafted.key)
+                return
+
+    async def _drafted(self, lane: Lane, packet: Packet) -> Drafted:
+        drafting, now = self.ports.propose.start(packet), self.turns.now
+        return await self.paid(self.at, lane.work(drafting, lambda: now + drafting.seconds()))
+
+    async def _instruction(self, stage: Stage, proposal: Proposal, key: str) -> None:
+        texts = {name: proposal.components[name] for name in stage.components}
+        await self._offer(
+            self.at,
+            instruction_of(stage),
+            texts,
+            proposal.demonstrations,
+            proposal=key,
+            rationale=proposal.rationale,
+        )
+
+    def _grounded(self, stage: Stage, number: int) -> Packet:
+        """What the writer of this instruction is told."""
+        draw = f"mipro/{stage.name}/{self._round}/{number}"
+        rng = self.stream(draw, 0)
+        failed, passed = self._shown()
+        some = rng.sample(failed, min(SHOWN_FAILURES, len(failed)))
+        some += rng.sample(passed, min(SHOWN_PASSES, len(passed)))
+        packet = self.packet(self.at, self._seed, stage.components, some)
+        solved = rng.sample(passed, min(SHOWN_SOLVED, len(passed)))
+        grounding = Grounding(
+            rows=self._rows(),
+            program=self.mipro.program,
+            module=stage.module,
+            demonstrations=self.notes.evidence(solved),
+            tip=next(islice(cycle(TIPS), number + self._round, None)) if self.mipro.tips else "",
+            history=self._history(stage) if self._round and self.mipro.history else (),
+        )
+        return replace(packet, grounding=grounding, draw=f"{self.settings.seed}/{draw}")
+
+    def _rows(self) -> tuple[str, ...]:
+        """Examples as texts: those of the reference, or of the bootstrap."""
+        if self.mipro.rows or self.mipro.rows is None:
+            return self.mipro.rows or ()
+        return tuple(_row(o) for o in self._bootstrapped if isinstance(o, Rollout))
+
+    def _shown(self) -> tuple[list[Outcome], list[Outcome]]:
+        """Rollouts of the initial prompt that fail and that pass."""
+        known = [o for o in self._bootstrapped if isinstance(o, Rollout)]
+        threshold = self.mipro.bootstrap.threshold
+        failed: list[Outcome] = [o for o in known if o.reward < threshold]
+        return failed, [o for o in known if o.reward >= threshold]
+
+    def _history(self, stage: Stage) -> tuple[Scored, ...]:
+        """Texts of this stage and the mean of what was tried with them, the best first."""
+        place = list(self.options.dimensions).index(instruction_of(stage))
+        estimates = self.trials.estimates()
+        by_option: dict[int, list[Tried]] = {}
+        for one in self.trials.measured():
+            by_option.setdefault(one.choice[place], []).append(one)
+        texts = self.options.dimensions[instruction_of(stage)].options
+        scored = [
+            Scored(
+                texts[option],
+                round(sum(estimates[one.choice] for one in group) / len(group), 4),
+                sum(len(one.rewards) for one in group),
+            )
+            for option, group in by_option.items()
+        ]
+        scored.sort(key=lambda one: -one.mean)
+        if len(scored) <= REMEMBERED_BEST + REMEMBERED_WORST:
+            return tuple(scored)
+        return (*scored[:REMEMBERED_BEST], *scored[-REMEMBERED_WORST:])
+
+    # -- trials -------------------------------------------------------------------------------------
+
+    async def _lane(self, lane: Lane) -> None:
+        while self.over is None:
+            step = self.at + 1
+            self.over = await self.ended(step)
+            if self.over is None:
+                self.at = step
+                try:
+                    await self._step(lane, step)
+                except BudgetExceeded as stop:
+                    await self.stopped(step, stop)
+
+    async def _step(self, lane: Lane, step: int) -> None:
+        """A trial; then the best so far in full, if enough trials ended since the last one."""
+        await self.pooled.choose(step, self.schedule.generation(step))
+        if self._round < len(self.mipro.rounds) and step - self._begun >= self.mipro.rounds[self._round]:
+            self._round += 1
+            for stage in self.mipro.stages:
+                for number in range(self._room(stage)):
+                    await self._instruct(lane, stage, number)
+        chosen = await self._choose(step)
+        if chosen is None:
+            self.over = await self.end(step, "exhausted", "every combination was measured in full")
+            return
+        await self._trial(lane, step, chosen)
+        self._ended += 1
+        if self._ended % self.mipro.full_every == 0:
+            await self._best_in_full(lane, step)
+
+    async def _choose(self, step: int) -> Tried | None:
+        """The combination of this trial, on record with its examples."""
+        generation = self.schedule.generation(step)
+
+        def decide() -> events.TrialStarted | None:
+            choice = self._asked(step)
+            if choice is None:
+                return None
+            tried = self._of(choice, generation)
+            return events.TrialStarted(
+                step=step,
+                generation=generation,
+                candidate=tried.candidate.id,
+                choice=list(choice),
+                examples=[e.id for e in self._batch(tried)],
+            )
+
+        started = await self.ports.record.chance(f"{step}/trial", decide)
+        if started is None:
+            return None
+        tried = self._of(tuple(started.choice), generation)
+        if not tried.times and tried.candidate.id not in self.known:
+            await self.proposed(step, tried.candidate)
+            self.note(tried.candidate)
+        return tried
+
+    def _asked(self, step: int) -> Choice | None:
+        """What TPE would try; one that was measured in full, or is under way, is not tried again."""
+        out = [one.choice for one in self.trials if one.out]
+        avoid = {one.choice for one in self.trials if one.settled or one.out or not self._batch(one)}
+        return self.tpe.ask(step, self.options.space, self.trials.told(), out, avoid)
+
+    def _of(self, choice: Choice, generation: int) -> Tried:
+        """The combination of this choice; a new one is not remembered before it is tried."""
+        return self.trials.tried.get(choice) or Tried(choice, self.options.candidate(choice, generation))
+
+    def _batch(self, tried: Tried) -> Sequence[Example]:
+        """The examples of its next trial: all combinations are asked the same, in the same order."""
+        left = (e for e in self.pooled.of(self.pareto_order) if e.id not in tried.asked)
+        return tuple(islice(left, self.mipro.batch))
+
+    async def _trial(self, lane: Lane, step: int, tried: Tried) -> None:
+        """The next batch of a combination that may be new; chosen again it is asked further examples."""
+        self.trials.tried[tried.choice] = tried
+        examples = self._batch(tried)
+        self._refuse_the_end(tried.candidate, examples, self._rest())
+        tried.times, tried.out = tried.times + 1, tried.out + 1
+        tried.asked.update(e.id for e in examples)
+        try:
+            outcomes = await self.rollouts(lane, step, tried.candidate, examples)
+        finally:
+            tried.out -= 1
+        tried.rewards.update(scores(outcomes))
+        self.pooled.heard(tried.candidate.id, outcomes)
+        await self._told(step, tried, outcomes)
+        if not self._batch(tried):
+            await self._in_full(lane, step, tried)
+
+    def _refuse_the_end(self, candidate: Candidate, examples: Sequence[Example], more: int = 0) -> None:
+        """Raises BudgetExceeded if these rollouts, and so many `more`, would take from what the end needs."""
+        wanted = self.undrawn(candidate, examples) + more
+        if not self.affords(wanted):
+            raise BudgetExceeded("rollouts", wanted + self.kept(), self.ports.ledger.left() or 0)
+
+    def _rest(self) -> int:
+        """Rollouts that trials leave, so that the best can be evaluated in full: all but its first batch."""
+        return len(self.splits.pareto) - self.mipro.batch
+
+    async def _told(self, step: int, tried: Tried, outcomes: Sequence[Outcome]) -> None:
+        rewards = scores(list(outcomes))
+        made = events.TrialEnded(
+            step=step,
+            candidate=tried.candidate.id,
+            mean=sum(rewards.values()) / len(rewards) if rewards else None,
+            scored=len(rewards),
+            failed=len(outcomes) - len(rewards),
+            estimate=self.trials.estimates().get(tried.choice),
+            examples=len(tried.rewards),
+        )
+        await self.ports.record.step(f"{step}/told", lambda: made)
+
+    # -- full evaluations ---------------------------------------------------------------------------
+
+    async def _best_in_full(self, lane: Lane, step: int) -> None:
+        best = self.trials.best_open()
+        if best is not None and self.affords(self.undrawn(best.candidate, self.splits.pareto)):
+            await self._in_full(lane, step, best)
+
+    async def _in_full(self, lane: Lane, step: int, tried: Tried) -> None:
+        """All pareto examples, unless it turns out on the way that it cannot be the best."""
+        tried.settled = True
+
+        async def rollouts(examples: Sequence[Example]) -> list[Outcome]:
+            self._refuse_the_end(tried.candidate, examples)
+            outcomes = await self.rollouts(lane, step, tried.candidate, examples)
+            tried.rewards.update(scores(outcomes))
+            tried.asked.update(e.id for e in examples)
+            return outcomes
+
+        asking = self.asking(lane, step, tried.candidate, self.splits.pareto)
+        outcomes = await self.evaluated_in_full(step, tried.candidate, rollouts, asking)
+        if outcomes is not None and tried.candidate.id not in self.pool.members:
+            await self.admit(step, tried.candidate, outcomes)
+
+    async def _finalists(self, lane: Lane) -> None:
+        """Who was measured on a part of an adaptive pool, and leads, is measured on the rest."""
+        for finalist in self.pooled.unfinished(self.pool):
+            if self.affords(self.undrawn(finalist, self.splits.pareto)):
+                outcomes = await self.rollouts(lane, self.at, finalist, self.splits.pareto)
+                await self.pooled.finished(self.at, finalist, outcomes, self.pool)
+
+    async def _complete(self, lane: Lane) -> None:
+        """At the end, who may still be the best is evaluated in full, as far as the budget holds it."""
+        self.broke = False
+        try:
+            await self._finalists(lane)
+        except BudgetExceeded as stop:
+            await self.stopped(self.at, stop)
+            return
+        for _ in range(self.settings.finalists):
+            best = self.trials.best_open()
+            estimates = self.trials.estimates()
+            done = [estimates[t.choice] for t in self.trials.measured() if t.settled]
+            if best is None or (done and estimates[best.choice] < max(done)):
+                return
+            if not self.affords(self.undrawn(best.candidate, self.splits.pareto)):
+                return
+            try:
+                await self._in_full(lane, self.at, best)
+            except BudgetExceeded as stop:
+                await self.stopped(self.at, stop)
+                return
+
+
+def _within(stage: Stage, settings: MiproSettings) -> str:
+    """The stage's name where there are several, as rollouts tell them apart."""
+    return stage.name if len(settings.stages) > 1 else ""
+
+
+def _row(rollout: Rollout) -> str:
+    answer = rollout.answer
+    return f"{answer.input}\n-> {answer.expected}" if answer.expected else answer.input
