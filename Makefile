@@ -11,6 +11,8 @@ STAMPS := .venv/.stamps
 PINS := pyproject.toml constraints.txt
 # What tests may need beyond Python; tests/conftest.py knows how to look for each.
 NEEDS := browser or node or database or model or vendor or slow
+# Of these, what takes the whole machine: one test after the other.
+ALONE := browser or model
 
 # Environments of `make conformance`, and what pip is told for each.
 CONFORMANCE_ENVS ?=
@@ -44,9 +46,9 @@ demo: $(STAMPS)/local
 test: $(STAMPS)/test
 	$(BIN)/python -m pytest --core -n auto $(ARGS)
 
-# One after the other: a model or a browser takes the whole machine.
 test-rest: $(STAMPS)/test $(STAMPS)/local $(STAMPS)/postgres $(STAMPS)/vendor $(STAMPS)/browser
-	$(BIN)/python -m pytest -m '$(NEEDS)' --no-skips $(ARGS)
+	$(BIN)/python -m pytest -m '($(NEEDS)) and not ($(ALONE))' --no-skips -n auto $(ARGS)
+	$(BIN)/python -m pytest -m '$(ALONE)' --no-skips $(ARGS)
 
 test-all: test test-rest
 

@@ -15,7 +15,7 @@ from support.served import Server, named_job
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 Paced = tuple[Server, PacedTask]
 MARK = "window.since = 'the beginning'"
 

@@ -18,7 +18,7 @@ from support.hostile import NAME, HostileRun
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 EACH = 4
 """So many pages of one view are looked at."""
 SHOWN = {

@@ -16,7 +16,7 @@ from support.served import console
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 PHASES = [
     "initialize proposer",
     "deploy rollouts",

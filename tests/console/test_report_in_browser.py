@@ -42,7 +42,7 @@ def page(browser: Browser, file: Path) -> Iterator[Watched]:
 
 
 @pytest.mark.browser
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_the_file_shows_the_same_views_with_the_network_off(
     page: Watched, browser: Browser, hostile: HostileRun
 ) -> None:
@@ -57,7 +57,7 @@ def test_the_file_shows_the_same_views_with_the_network_off(
 
 
 @pytest.mark.browser
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_links_lead_to_pages_of_the_file_or_to_what_is_left_out(page: Watched) -> None:
     known = page.page.eval_on_selector_all("template[data-page]", "all => all.map(one => one.dataset.page)")
     page.page.set_viewport_size(PHONE)

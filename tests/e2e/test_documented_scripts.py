@@ -24,7 +24,7 @@ from support.paced_task import PacedTask, paced_task
 from support.programs import KEY, json_lines
 from support.served import Server, serving
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 ROOT = Path(__file__).parents[2]
 PRINTED = ROOT / "tests/config/documented.toml"
 TUNNEL = "https://your-tunnel.trycloudflare.com"

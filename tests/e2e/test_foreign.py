@@ -27,7 +27,7 @@ GOOD = [
 ]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize(("program", "job"), GOOD)
 def test_a_good_container_runs_unchanged(program: str, job: str, tmp_path: Path) -> None:
     (tmp_path / "job.toml").write_text(job)

@@ -21,7 +21,7 @@ from support.foreign_jobs import SEEDS_JOB, reflective
 from support.paced_task import paced_task
 from support.programs import KEY, command_line
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 WIDTH, HEIGHT = 60, 15
 PACE = 0.2
 """Seconds of a rollout: the run is not over before a key can be typed."""

@@ -208,8 +208,8 @@ def test_the_uninterrupted_run_asks_everything_once(task: Task, whole: Life) -> 
 
 
 def test_a_few_kills(task: Task, whole: Life, tmp_path: Path) -> None:
-    kills = _kill(6, task, whole, tmp_path, random.Random(6))
-    assert kills["all"] == 6
+    kills = _kill(4, task, whole, tmp_path, random.Random(6))
+    assert kills["all"] == 4
     assert kills["between a result and its commit"] >= 1
 
 

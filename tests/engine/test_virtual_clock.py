@@ -47,7 +47,7 @@ def test_a_run_killed_at_many_points_and_resumed_equals_the_uninterrupted_one(na
     whole = lived(case(name, 1), store=JournalStore())
     assert isinstance(whole.store, JournalStore)
     commits = len(whole.store.commits)
-    for cut in sorted(dice("cuts", name).sample(range(commits), 25)):
+    for cut in sorted(dice("cuts", name).sample(range(commits), 10)):
         store = whole.store.after(whole.run_id, cut)
         kept = {key for key, fact in store.facts(store.drawn(whole.run_id)).items() if fact.kind == "rollout"}
         more = lived(case(name, 1), store=store, run_id=whole.run_id, now=77.7)
@@ -61,7 +61,7 @@ def test_resumed_where_everything_takes_another_time_it_goes_on_from_the_same_re
     whole = lived(case(name, 1), store=JournalStore())
     assert isinstance(whole.store, JournalStore)
     parted = 0
-    for cut in sorted(dice("other times", name).sample(range(len(whole.store.commits)), 12)):
+    for cut in sorted(dice("other times", name).sample(range(len(whole.store.commits)), 6)):
         store = whole.store.after(whole.run_id, cut)
         before = [decision.chain for decision in store.decisions(whole.run_id)]
         kept = {key for key, fact in store.facts(store.drawn(whole.run_id)).items() if fact.kind == "rollout"}
@@ -73,7 +73,7 @@ def test_resumed_where_everything_takes_another_time_it_goes_on_from_the_same_re
         assert check_record(store, whole.run_id) == []
         assert replay_record(store, whole.run_id) == len(after)
         parted += first_difference(whole.canonical(), more.canonical()) != ""
-    assert parted > 6
+    assert parted > 3
 
 
 @pytest.mark.parametrize("name", ASYNC)
@@ -95,7 +95,7 @@ def test_a_failure_that_comes_again_while_a_resumed_run_catches_up_is_unread_unt
     assert isinstance(whole.store, JournalStore)
     came = 0
     measured = next(n for n, writes in enumerate(whole.store.commits) if _admitted(writes))
-    for cut in sorted(dice("failing again", name).sample(range(measured, len(whole.store.commits)), 15)):
+    for cut in sorted(dice("failing again", name).sample(range(measured, len(whole.store.commits)), 6)):
         second = whole.store.after(whole.run_id, cut)
         log = len(second.decisions(whole.run_id))
         lived(one_try, store=second, run_id=whole.run_id, now=77.7, fails=_ill, tolerance=1.0)
@@ -108,7 +108,7 @@ def test_a_failure_that_comes_again_while_a_resumed_run_catches_up_is_unread_unt
                 more = lived(one_try, store=third, run_id=whole.run_id, now=99.9)
                 decisions = (run.canonical()["decisions"] for run in (whole, more))
                 assert first_difference(*decisions) == "", (cut, end)
-    assert came > 3
+    assert came > 1
 
 
 def _admitted(writes: list[Write]) -> bool:

@@ -55,7 +55,7 @@ def restless(prompt: str) -> str:
     return re.sub(r"\n```$", note, reflective(known), flags=re.MULTILINE)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_twenty_generations_through_the_server_equal_those_of_the_command_line(tmp_path: Path) -> None:
     with paced_task(key=KEY) as task, chat_server(restless) as url:
         (tmp_path / "job.toml").write_text(FILE % task.url)

@@ -11,7 +11,7 @@ from support.paced_task import PacedTask
 from support.served import named_job, serving, until
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_all_jobs_together_stay_under_the_servers_number(
     task: PacedTask, model: Mapping[str, str], tmp_path: Path
 ) -> None:

@@ -94,7 +94,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data())
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_no_route_answers_with_a_server_error(asked: Asked, data: st.DataObject) -> None:
     method, path, names = data.draw(st.sampled_from(asked.routes))
     ids = st.one_of(st.just(asked.job), st.sampled_from(WORDS), st.text(max_size=12))

@@ -19,7 +19,7 @@ from support.paced_task import PacedTask, paced_task
 from support.programs import KEY
 from support.served import ANY, OFFLINE, ONLINE, POLICY, Server, job_document, named_job, serving, until
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 CANARY = "sk-canary-of-the-task"
 V2 = "/api/v2/offline/jobs"
 

@@ -16,7 +16,7 @@ from support.foreign_jobs import EDITED
 from support.programs import KEY
 from support.served import Server, serving
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 RULE = "Use capitals."
 MESSAGES = [
     {"role": "system", "content": "Name the colour of the box."},

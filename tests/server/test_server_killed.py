@@ -17,7 +17,7 @@ from support.paced_task import PacedTask
 from support.programs import KEY, command_line
 from support.served import Server, named_job, serving, until
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 
 class Reader(threading.Thread):

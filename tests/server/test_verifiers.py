@@ -22,7 +22,7 @@ from support.paced_task import PacedTask
 from support.programs import paretune
 from support.served import ONLINE, Server, serving
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 VERIFIERS = "/api/v1/verifiers"
 DOCUMENTED = Path(__file__).parents[1] / "config" / "documented.toml"
 

@@ -25,7 +25,7 @@ ONLINE, POLICY = "/api/prompt-learning/online/jobs", "/api/policy-optimization/o
 OFFLINE = "/api/v1/offline/jobs"
 ANY = "/api/jobs"
 OVER = ("succeeded", "failed", "cancelled")
-PATIENCE = 40.0
+PATIENCE = 90.0
 
 
 def job_document(text: str, task_url: str, **gepa: Any) -> dict[str, Any]:
