@@ -1,4 +1,5 @@
-"""Choices among finitely many options, by Optuna's tree-structured Parzen estimator (TPE).
+"""Choices among finitely many options: Optuna's tree-structured Parzen estimator (TPE) proposes some, and the
+most promising one in reach of these is taken.
 
 Nothing is kept between two questions: what is known is told anew each time, to a sampler whose randomness
 comes from the number of the question. So the same record always gets the same answers, a figure may be
@@ -8,11 +9,13 @@ corrected after it was told, and options may join while the search goes on.
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from paretune.algorithms.surrogate import Surrogate
 from paretune.core.canonical import stream
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ Choice = tuple[int, ...]
 Space = Mapping[str, int]
 """Dimension -> how many options it has, in a fixed order."""
 
+STARTS = 2
+"""So many proposals of TPE are climbed from."""
 NEIGHBOURS = 8
 """So many choices that differ in one dimension from an answer given before are tried, then in two, ..."""
 LISTED = 100_000
@@ -34,8 +39,10 @@ LISTED = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Tpe:
-    """The first `startup` choices take each option of a dimension about equally often; after them each choice
-    is the likeliest to be good of `candidates` drawn."""
+    """The first `startup` choices, or as many as give each option one turn if those are fewer, take the
+    options of a dimension about equally often. Each later one is the most promising that is found from
+    proposals of TPE, each the likeliest to be good of `candidates` drawn, by changing one dimension after the
+    other."""
 
     seed: int = 0
     startup: int = 10
@@ -51,23 +58,26 @@ class Tpe:
     ) -> Choice | None:
         """The next choice, one that is not to be avoided; None if there is no other.
 
-        `told` are choices and their values, higher is better, oldest first; those of `out` are under way,
-        and taken to be bad until they are told (a constant liar). `number` names the question.
+        `told` are choices and their values, higher is better, oldest first; those of `out` are under way:
+        what will be known by them needs no second asking. `number` names the question.
         """
         rng = stream(self.seed, "tpe", number)
-        if len(told) + len(out) < self.startup or not told:
+        startup = min(self.startup, max(space.values(), default=0))
+        if len(told) + len(out) < startup or not told:
             choice = self._spread(number, space)
-        else:
-            choice = self._ask(space, told, out, rng)
-        return choice if choice not in avoid else _near(choice, space, avoid, rng)
+            return choice if choice not in avoid else _near(choice, space, avoid, rng)
+        seen = _climbed(self._proposed(space, told, out, rng), space, Surrogate(told, out))
+        left = [(promise, rng.random(), choice) for choice, promise in seen.items() if choice not in avoid]
+        return max(left)[-1] if left else _any_other(space, avoid, rng)
 
-    def _ask(
+    def _proposed(
         self, space: Space, told: Sequence[tuple[Choice, float]], out: Sequence[Choice], rng: random.Random
-    ) -> Choice:
+    ) -> list[Choice]:
+        """Several of TPE's choices, the ones before taken to be bad each time (a constant liar)."""
         study = self._study(rng.randrange(2**32))
         study.add_trials(trials(space, told, out))
-        trial = study.ask(_distributions(space))
-        return tuple(trial.params[name] for name in space)
+        asked = [study.ask(_distributions(space)) for _ in range(STARTS)]
+        return [tuple(trial.params[name] for name in space) for trial in asked]
 
     def _spread(self, number: int, space: Space) -> Choice:
         """A row of a random design in which every option has its turn."""
@@ -123,6 +133,34 @@ def _distributions(space: Space) -> dict[str, BaseDistribution]:
     from optuna.distributions import CategoricalDistribution
 
     return {name: CategoricalDistribution(tuple(range(options))) for name, options in space.items()}
+
+
+def _climbed(starts: Sequence[Choice], space: Space, surrogate: Surrogate) -> dict[Choice, float]:
+    """Choice -> what it promises: those on the way up from each start, and all that differ from one of these
+    in one dimension."""
+    seen: dict[Choice, float] = {}
+    for at in starts:
+        top, reached = at, -math.inf
+        while True:
+            around = [top, *_beside(top, space)]
+            new = [choice for choice in around if choice not in seen]
+            if new:
+                seen |= zip(new, map(float, surrogate.promise(new)), strict=True)
+            top = max(around, key=seen.__getitem__)
+            if seen[top] <= reached:
+                break
+            reached = seen[top]
+    return seen
+
+
+def _beside(choice: Choice, space: Space) -> list[Choice]:
+    """All that differ in one dimension."""
+    return [
+        (*choice[:place], other, *choice[place + 1 :])
+        for place, options in enumerate(space.values())
+        for other in range(options)
+        if other != choice[place]
+    ]
 
 
 def _near(choice: Choice, space: Space, avoid: Collection[Choice], rng: random.Random) -> Choice | None:
