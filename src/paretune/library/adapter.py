@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol
 
+from paretune.core.errors import AttemptFailed, ParetuneError
 from paretune.library.types import DataInst, RolloutOutput, Trajectory
 
 Candidate = dict[str, str]
@@ -29,6 +30,22 @@ class EvaluationBatch(Generic[Trajectory, RolloutOutput]):
     trajectories: list[Trajectory] | None = None
     objective_scores: list[dict[str, float]] | None = None
     num_metric_calls: int | None = None
+
+
+class ExamplesFailed(ParetuneError):
+    """Some examples of a batch have no score. An adapter's `evaluate` may raise it once the others are done.
+
+    `failures`: position in the batch -> why. `batch`: the other examples' results, in their order.
+    """
+
+    def __init__(self, failures: Mapping[int, AttemptFailed], batch: EvaluationBatch[Any, Any]) -> None:
+        super().__init__(failures, batch)
+        self.failures = failures
+        self.batch = batch
+
+    def __str__(self) -> str:
+        count = len(self.failures) + len(self.batch.scores)
+        return f"{len(self.failures)} of {count} examples failed, first: {next(iter(self.failures.values()))}"
 
 
 class ProposalFn(Protocol):
