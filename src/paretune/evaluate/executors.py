@@ -50,6 +50,13 @@ class Closes(Protocol):
     def close(self) -> None: ...
 
 
+@runtime_checkable
+class Batches(Protocol):
+    """An executor that runs many rollouts in one call. It is told which ones are about to come, one by one."""
+
+    def expect(self, keys: Sequence[str]) -> None: ...
+
+
 async def one_by_one(
     run: Callable[[Dispatch], Awaitable[Answer | AttemptFailed]], batch: Sequence[Dispatch]
 ) -> list[Answer | AttemptFailed]:
