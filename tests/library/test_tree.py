@@ -149,12 +149,16 @@ def test_the_file_is_read_by_mouse_and_by_keys_with_the_network_off(browser: Bro
         with watched(browser, "file://", offline=True, color_scheme=scheme, viewport=size) as seen:
             seen.go(file.as_uri())
             page = seen.page
-            assert page.locator("svg .node").count() == count + 3  # and the legend
+            assert page.locator("a.node").count() == count
             assert page.evaluate(SHOWN) == [f"c{count - 1}"]
             page.click("#n9")
             assert page.evaluate(SHOWN) == ["c9"]
             assert page.locator("#c9 pre").text_content() == f"{text} 9"
             assert page.locator("#c9 h3").text_content() == HOSTILE
+            for parent in ("#n3", "#n5"):
+                page.keyboard.press("Tab")
+                assert page.evaluate("document.activeElement.getAttribute('href')") == parent
+                assert page.evaluate(SHOWN) == ["c9"]
             page.keyboard.press("Tab")
             assert page.evaluate("document.activeElement.id") == "n10"
             assert page.evaluate(SHOWN) == ["c10"]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Figure: TypeAlias = Any
 """`plotly.graph_objects.Figure`: the package has no types."""
 
-ACCENT, QUIET, BAND = "#b44d08", "#8d8a80", "rgba(141, 138, 128, 0.35)"
+INK, ACCENT, QUIET, BAND = "#1b1b19", "#b44d08", "#8d8a80", "rgba(141, 138, 128, 0.35)"
 HOVER = 600
 """Characters of a candidate's texts in a hover label."""
 
@@ -75,14 +75,18 @@ def lineage(result: GEPAResult[Any, Any]) -> Figure:
         marker={
             "size": 30,
             "color": [ACCENT if i in members else "#ffffff" for i in range(count)],
-            "line": {"color": ACCENT, "width": [5 if i == best else 1 for i in range(count)]},
+            "line": {
+                "color": [INK if i == best else ACCENT for i in range(count)],
+                "width": [4 if i == best else 1 for i in range(count)],
+            },
         },
         text=[f"{i}" for i in range(count)],
-        textfont={"color": ["#ffffff" if i in members else "#1b1b19" for i in range(count)]},
+        textfont={"color": ["#ffffff" if i in members else INK for i in range(count)]},
         hovertext=_labels(result),
         hoverinfo="text",
-        name="candidates (filled: on the frontier; thick: best)",
+        name="candidates; filled: on the frontier, ringed: best",
     )
+    figure.update_layout(height=200 + 60 * max((place.layer for place in places), default=0))
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
     return figure
@@ -110,7 +114,7 @@ def _by_objective(result: GEPAResult[Any, Any], across: str, up: str) -> Figure:
     labels = _labels(result)
     others = [point for point in points if point not in ahead]
     for name, shown, colour in (
-        ("beaten on both", others, QUIET),
+        ("dominated on these two", others, QUIET),
         ("frontier", sorted(ahead, key=lambda p: p[1]), ACCENT),
     ):
         figure.add_scatter(
@@ -158,7 +162,7 @@ def _figure(result: GEPAResult[Any, Any], title: str, across: str = "", up: str 
             "template": "plotly_white",
             "xaxis": {"title": {"text": across}},
             "yaxis": {"title": {"text": up}},
-            "legend": {"orientation": "h"},
+            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         }
     )
 

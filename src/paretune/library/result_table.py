@@ -57,8 +57,11 @@ def _row(result: GEPAResult[Any, Any], i: int, held: int, best: bool) -> str:
         cost = result.costs[i]
         cells.append("" if cost is None else f"{cost:.4f}")
     texts = "\n\n".join(f"{name}: {_short(text)}" for name, text in result.candidates[i].items())
-    written = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
-    return f"<tr>{written}<td><pre>{html.escape(texts)}</pre></td></tr>"
+    written = "".join(f'<td style="white-space: nowrap">{html.escape(cell)}</td>' for cell in cells)
+    return (
+        f"<tr>{written}<td style='text-align: left'><pre style='white-space: pre-wrap'>"
+        f"{html.escape(texts)}</pre></td></tr>"
+    )
 
 
 def _short(text: str) -> str:

@@ -65,7 +65,7 @@ def _data(
         state.program_candidates,
         state.parent_program_for_candidate,
         state.program_full_scores_val_set,
-        state.get_pareto_front_mapping(),
+        state.program_at_pareto_front_valset,
     )
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from paretune.library.lineage import best_of, earlier_parents, frontier_members, spots
 
-ACROSS, DOWN, MARGIN, RADIUS = 76, 116, 44, 21
-"""Pixels: between neighbours, between layers, around the drawing; of a node."""
+ACROSS, DOWN, MARGIN, RADIUS, BELOW = 76, 116, 44, 21, 26
+"""Pixels: between neighbours, between layers, around the drawing, of a node, for the mean below it."""
 
 STYLE = """
 :root {
@@ -29,48 +29,59 @@ STYLE = """
 * { box-sizing: border-box; }
 html, body { height: 100%; margin: 0; }
 body {
-  display: grid; grid-template: auto minmax(0, 1fr) / minmax(0, 3fr) minmax(20rem, 2fr);
+  display: flex; flex-direction: column; padding-right: 40%;
   background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif;
 }
-header { grid-column: 1 / -1; padding: .6rem 1rem; border-bottom: 1px solid var(--line); }
+header { padding: .6rem 1rem; border-bottom: 1px solid var(--line); }
 h1 { font-size: 1.1rem; margin: 0; }
 h2 { font-size: 1.05rem; margin: 0 0 .3rem; }
 h3 { font: 600 .9rem/1.4 ui-monospace, monospace; margin: 1rem 0 .3rem; overflow-wrap: anywhere; }
 p { margin: .2rem 0; color: var(--soft); }
 a { color: var(--accent); }
 .keys { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; }
-.keys span { display: inline-flex; align-items: center; gap: .4rem; }
-.skip { position: absolute; left: -99rem; }
-.skip:focus { left: 1rem; background: var(--raised); padding: .4rem; }
-#tree { overflow: auto; }
-#tree > svg { display: block; margin: 0 auto; }
-#texts { overflow: auto; padding: 1rem; border-left: 1px solid var(--line); background: var(--raised); }
+.keys span { display: inline-flex; align-items: center; gap: .5rem; }
+main { flex: 1; min-height: 0; overflow: auto; }
+#tree { position: relative; margin: 0 auto; }
+#tree > svg { display: block; }
+.edge { fill: none; stroke: var(--edge); stroke-width: 1.5; }
+.second { stroke-dasharray: 5 4; }
+.node {
+  position: absolute; width: 42px; height: 42px; margin: -21px; border-radius: 50%;
+  background: var(--raised); color: var(--ink); border: 1.5px solid var(--edge);
+  scroll-margin: 64px; font-weight: 600; font-size: 13px; line-height: 39px;
+  text-align: center; text-decoration: none;
+}
+.node i {
+  position: absolute; left: -15px; right: -15px; top: 44px; color: var(--soft);
+  font: 12px/1.4 system-ui, sans-serif;
+}
+.sample { position: static; width: 16px; height: 16px; margin: 4px; }
+.member { background: var(--member); border-color: var(--accent); }
+.best {
+  border: 3px solid var(--accent); line-height: 36px;
+  box-shadow: 0 0 0 3px var(--paper), 0 0 0 5px var(--accent);
+}
+.node:target { outline: 2px dashed var(--ink); outline-offset: 4px; }
+.node:focus-visible { outline: 3px solid var(--ink); outline-offset: 4px; }
 pre {
   margin: 0; padding: .6rem; border: 1px solid var(--line); border-radius: 4px; background: var(--paper);
   font: 13px/1.5 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere;
   unicode-bidi: isolate;
 }
-.edge { fill: none; stroke: var(--edge); stroke-width: 1.5; }
-.second { stroke-dasharray: 5 4; }
-.node { fill: var(--raised); stroke: var(--edge); stroke-width: 1.5; }
-.member .node { fill: var(--member); stroke: var(--accent); }
-.best .node { stroke: var(--accent); stroke-width: 3; }
-.halo { fill: none; stroke: none; stroke-width: 2; }
-.best .halo { stroke: var(--accent); }
-svg text { fill: var(--ink); font: 600 13px system-ui, sans-serif; text-anchor: middle; }
-svg .mean {
-  fill: var(--soft); font-weight: 400; font-size: 12px;
-  stroke: var(--paper); stroke-width: 4; paint-order: stroke;
+.text {
+  display: none; position: fixed; inset: 0 0 0 60%; overflow: auto; padding: 1rem;
+  border-left: 1px solid var(--line); background: var(--raised);
 }
-svg a { outline: none; text-decoration: none; }
-svg a:focus-visible .node { stroke: var(--ink); stroke-width: 4; }
-section { display: none; }
-section.first { display: block; }
-main:has(svg a:target) section.first, main:has(svg a:focus-visible) section.first { display: none; }
-main { display: contents; }
+.first { display: block; }
+#tree:has(:target, :focus-visible) .first { display: none; }
+#tree .node:target + .text { display: block; }
+#tree:has(:focus-visible) .node:target + .text { display: none; }
+#tree#tree .node:focus-visible + .text, #tree#tree .text:has(:focus-visible), #tree#tree .text:focus-visible {
+  display: block;
+}
 @media (max-width: 50rem) {
-  body { grid-template: auto minmax(0, 1fr) minmax(0, 1fr) / minmax(0, 1fr); }
-  #texts { border-left: 0; border-top: 1px solid var(--line); }
+  body { padding: 0 0 50vh; }
+  .text { inset: 50vh 0 0; border-left: 0; border-top: 1px solid var(--line); }
 }
 """
 
@@ -102,10 +113,12 @@ def page(
 ) -> str:
     """The whole file."""
     nodes = _nodes(candidates, parents, scores, fronts)
-    style = STYLE + "".join(_when_chosen(node.number) for node in nodes)
+    places = "".join(f"#n{node.number}{{left:{node.x:.1f}px;top:{node.y:.1f}px}}\n" for node in nodes)
+    width = max((node.x for node in nodes), default=0) + MARGIN
+    height = max((node.y for node in nodes), default=0) + MARGIN + BELOW
+    style = f"{STYLE}{places}#tree{{width:{width:.0f}px;height:{height:.0f}px}}\n"
     allowed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{allowed}'; base-uri 'none'; form-action 'none'"
-    best = next((node.number for node in nodes if node.best), None)
     members = sum(node.cells > 0 for node in nodes)
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -119,23 +132,21 @@ def page(
 </head>
 <body>
 <header>
-<a class="skip" href="#texts">To the texts</a>
 <h1>Candidate tree</h1>
 <div class="keys">
 <span>{len(nodes)} candidates, {members} on the frontier.
 Select one to read it: click, or Tab and Enter.</span>
-<span>{_sample("best")} best mean</span><span>{_sample("member")} on the frontier</span>
-<span>{_sample("")} other</span>
+<span><b class="node sample best"></b> best mean</span>
+<span><b class="node sample member"></b> on the frontier</span>
+<span><b class="node sample"></b> other</span>
 <span><svg width="30" height="8" aria-hidden="true"><path class="edge second" d="M0 4H30"/></svg>
 second parent of a merge</span>
 </div>
 </header>
 <main>
 <div id="tree">
-{_drawing(nodes)}
-</div>
-<div id="texts" tabindex="0" role="region" aria-label="Texts of the candidate">
-{chr(10).join(_section(node, node.number == best) for node in nodes)}
+<svg width="{width:.0f}" height="{height:.0f}" aria-hidden="true">{_edges(nodes)}</svg>
+{chr(10).join(map(_candidate, nodes))}
 </div>
 </main>
 </body>
@@ -166,31 +177,16 @@ def _nodes(
     ]
 
 
-def _when_chosen(number: int) -> str:
-    """Each rule names one node: a style sheet alone cannot say "the section of the node that was chosen"."""
-    chosen, looked_at = f"main:has(#n{number}:target)", f"main:has(#n{number}:focus-visible)"
-    return (
-        f"{chosen}:not(:has(svg a:focus-visible)) #c{number},{looked_at} #c{number}{{display:block}}"
-        f"{chosen} #n{number} .node{{stroke:var(--ink);stroke-width:4}}\n"
-    )
-
-
-def _drawing(nodes: Sequence[_Node]) -> str:
-    width = max((node.x for node in nodes), default=0) + MARGIN
-    height = max((node.y for node in nodes), default=0) + MARGIN + 24
-    edges = [
+def _edges(nodes: Sequence[_Node]) -> str:
+    return "".join(
         f'<path class="edge{" second" if rank else ""}" d="{_curve(nodes[parent], node)}"/>'
         for node in nodes
         for rank, parent in enumerate(node.parents)
-    ]
-    return (
-        f'<svg width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}" role="group" '
-        f'aria-label="Lineage">{"".join(edges)}\n{chr(10).join(map(_circle, nodes))}</svg>'
     )
 
 
 def _curve(parent: _Node, child: _Node) -> str:
-    top, bottom = parent.y + RADIUS + 26, child.y - RADIUS  # from below the mean
+    top, bottom = parent.y + RADIUS + BELOW, child.y - RADIUS  # from below the mean
     bend = (bottom - top) / 2
     return (
         f"M{parent.x:.1f} {top:.1f}C{parent.x:.1f} {top + bend:.1f} {child.x:.1f} {bottom - bend:.1f} "
@@ -198,39 +194,22 @@ def _curve(parent: _Node, child: _Node) -> str:
     )
 
 
-def _circle(node: _Node) -> str:
-    kind = f"{'best ' if node.best else ''}{'member' if node.cells else ''}".strip()
+def _candidate(node: _Node) -> str:
+    """The node and, next to it, its texts: a style sheet alone shows them when the node is chosen."""
+    kind = f"node{' best' if node.best else ''}{' member' if node.cells else ''}"
     said = f"Candidate {node.number}, mean {node.mean}{', ' if node.roles else ''}{node.roles}"
-    return (
-        f'<a id="n{node.number}" href="#n{node.number}" class="{kind}" aria-label="{said}">'
-        f'<circle class="node" cx="{node.x:.1f}" cy="{node.y:.1f}" r="{RADIUS}"/>'
-        f'<circle class="halo" cx="{node.x:.1f}" cy="{node.y:.1f}" r="{RADIUS + 5}"/>'
-        f'<text x="{node.x:.1f}" y="{node.y + 5:.1f}">{node.number}</text>'
-        f'<text class="mean" x="{node.x:.1f}" y="{node.y + RADIUS + 20:.1f}">{node.mean}</text></a>'
-    )
-
-
-def _sample(kind: str) -> str:
-    """A node of the legend."""
-    return (
-        f'<svg width="26" height="26" class="{kind}" aria-hidden="true"><circle class="node" cx="13" cy="13" '
-        'r="8"/><circle class="halo" cx="13" cy="13" r="11.5"/></svg>'
-    )
-
-
-def _section(node: _Node, first: bool) -> str:
     origin = " and ".join(f'<a href="#n{p}">#{p}</a>' for p in node.parents)
-    held = (
-        f"holds {node.cells} cell{'s' * (node.cells > 1)} of the frontier"
-        if node.cells
-        else "not on the frontier"
-    )
+    held = "not on the frontier"
+    if node.cells:
+        held = f"holds {node.cells} cell{'s' * (node.cells > 1)} of the frontier"
     # A line break right after `<pre>` is not part of the text.
     texts = "\n".join(
         f"<h3>{_text(name)}</h3>\n<pre>\n{_text(text)}</pre>" for name, text in node.texts.items()
     )
     return (
-        f'<section id="c{node.number}"{" class=first" if first else ""}>\n'
+        f'<a id="n{node.number}" href="#n{node.number}" class="{kind}" aria-label="{said}">{node.number}'
+        f"<i>{node.mean}</i></a>\n"
+        f'<section id="c{node.number}" class="text{" first" if node.best else ""}">\n'
         f"<h2>Candidate {node.number}{' (' + node.roles + ')' if node.roles else ''}</h2>\n"
         f"<p>Mean {node.mean}; {held}; {'from ' + origin if origin else 'a seed'}.</p>\n{texts}\n</section>"
     )
