@@ -52,7 +52,7 @@ class Closes(Protocol):
 
 @runtime_checkable
 class Batches(Protocol):
-    """An executor that runs many rollouts in one call. It is told which ones are about to come, one by one."""
+    """An executor that runs many rollouts in one call: it is told which ones are about to come."""
 
     def expect(self, keys: Sequence[str]) -> None: ...
 

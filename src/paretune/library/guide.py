@@ -129,9 +129,9 @@ class LibraryGuide:
             "evaluation_start",
             candidate_idx=place,
             batch_size=len(examples),
-            capture_traces=True,
+            capture_traces=any(e.split in self.executor.traced for e in examples),
             parent_ids=self._parents(candidate),
-            inputs=self.train.fetch([e.id for e in examples]),
+            inputs=[self.executor.data[e.split].fetch([e.id])[0] for e in examples],
             is_seed_candidate=place == 0,
         )
 

@@ -153,9 +153,7 @@ def _bound(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
 
 def _run(work: Callable[[Caller], Coroutine[Any, Any, T]]) -> T:
     """In this thread, or, where an event loop runs in it, in another one."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _in_a_loop():
         return asyncio.run(work(inline))
     ends: list[T | BaseException] = []
     context = contextvars.copy_context()
@@ -172,6 +170,14 @@ def _run(work: Callable[[Caller], Coroutine[Any, Any, T]]) -> T:
     if isinstance(end := ends[0], BaseException):
         raise end
     return end
+
+
+def _in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 # -- from arguments to a request ----------------------------------------------------------------------------
