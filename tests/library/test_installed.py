@@ -1,8 +1,10 @@
 """Standing in for gepa: every path of the table resolves; a process that imports gepa gets ours."""
 
 import importlib.util
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +28,17 @@ def test_every_name_of_the_table_is_here(module: str) -> None:
         except (ImportError, AttributeError) as error:
             missing.append(f"{where}: {error}")
     assert not missing
+
+
+def test_the_page_of_names_says_where_they_are() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "gepa-api.md").read_text("utf-8")
+    told = {}
+    for section in page.split("\n## ")[1:]:
+        module = section.partition("\n")[0].strip("`")
+        for name, ours in re.findall(r"^\| `(\w+).*?` \| `(library\.\w+)` \|", section, re.MULTILINE):
+            told[module, name] = f"paretune.{ours}:{name}"
+    assert len(told) > 100
+    assert told == {key: names_of(key[0]).get(key[1]) for key in told}
 
 
 def run(program: str) -> str:

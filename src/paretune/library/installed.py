@@ -17,7 +17,8 @@ from paretune.core.errors import Misconfigured
 
 _STOPPERS = (
     "CompositeStopper FileStopper MaxCandidateProposalsStopper MaxMetricCallsStopper "
-    "MaxReflectionCostStopper NoImprovementStopper ScoreThresholdStopper SignalStopper StopperProtocol TimeoutStopCondition"
+    "MaxReflectionCostStopper NoImprovementStopper ScoreThresholdStopper SignalStopper StopperProtocol "
+    "TimeoutStopCondition"
 )
 _DEFAULT_ADAPTER = (
     "ChatCompletionCallable ChatMessage ContainsAnswerEvaluator DefaultAdapter DefaultDataInst "
@@ -45,7 +46,8 @@ PATHS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "gepa.adapters.default_adapter.default_adapter": {"default_adapter": _DEFAULT_ADAPTER},
         "gepa.api": {"optimize": "aoptimize optimize"},
         "gepa.core.adapter": {
-            "adapter": "BatchEvaluateFn EvaluationBatch GEPAAdapter ProposalFn default_batch_evaluate",
+            "adapter": "BatchEvaluateFn Candidate EvaluationBatch GEPAAdapter ProposalFn "
+            "default_batch_evaluate",
             "types": "DataInst RolloutOutput Trajectory",
         },
         "gepa.core.callbacks": {"callbacks": f"CompositeCallback GEPACallback notify_callbacks {_EVENTS}"},
@@ -64,9 +66,10 @@ PATHS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "gepa.logging.experiment_tracker": {"tracking": "ExperimentTracker create_experiment_tracker"},
         "gepa.logging.logger": {"logging": "Logger LoggerProtocol StdOutLogger"},
         "gepa.optimize_anything": {
-            "anything": "EngineConfig Evaluator GEPAConfig LogContext MergeConfig OptimizationState "
-            "RefinerConfig ReflectionConfig TrackingConfig get_log_context log make_litellm_lm "
-            "optimize_anything set_log_context",
+            "anything": "CacheEvaluationStorage Candidate DEFAULT_REFINER_PROMPT EngineConfig Evaluator "
+            "GEPAConfig LogContext MergeConfig OptimizableParam OptimizationState RefinerConfig "
+            "ReflectionConfig SideInfo TrackingConfig get_log_context log make_litellm_lm optimize_anything "
+            "optimize_anything_reflection_prompt_template set_log_context",
             "image": "Image",
         },
         "gepa.proposer.base": {"proposals": "CandidateProposal ProposeNewCandidate SubsampleEvaluation"},
