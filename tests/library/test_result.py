@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from paretune.core.statistics import Interval
 from paretune.library.result import GEPAResult
 from paretune.library.state import GEPAState, ValsetEvaluation
 from support.hostile import HOSTILE
@@ -217,7 +218,13 @@ def test_two_candidates_are_compared_on_what_both_were_scored_on() -> None:
     assert spread is not None
     assert spread.mean == pytest.approx(sum(better.values()) / 20)
     assert spread.low < spread.mean < spread.high
-    assert two(val_subscores=[{}, {0: 1.0}]).intervals[0] is None
+    few = two(val_subscores=[{}, {0: 1.0, 1: 0.0}])
+    assert few.intervals == [few.interval(0), few.interval(1)]
+    assert few.interval(0) is None
+    assert few.interval(1) == Interval(0.5, 0.0, 1.0, 2)
+    wide = two(val_subscores=[{}, {0: 9.0, 1: 0.0}]).interval(-1)
+    assert wide is not None
+    assert (wide.mean, wide.low < 0, wide.high > 9) == (4.5, True, True)
 
 
 def test_a_notebook_shows_texts_as_text() -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, cast
 
-from paretune.core.statistics import Interval, bootstrap_mean
+from paretune.core.statistics import Interval, student_mean
 from paretune.library import result_document
 from paretune.library.comparison import CandidateComparison, compare_candidates
 from paretune.library.lineage import best_of
@@ -97,13 +97,25 @@ class GEPAResult(Generic[RolloutOutput, DataId]):
 
     def interval(self, i: int, *, level: float = 0.95) -> Interval | None:
         """The mean of candidate i with its interval, over the examples it was scored on; None without any."""
-        scores = [score for score in self.val_subscores[i].values() if math.isfinite(score)]
-        return bootstrap_mean(scores, level=level) if scores else None
+        return self._intervals([i], level)[0]
 
     @property
     def intervals(self) -> list[Interval | None]:
         """`interval` of each candidate."""
-        return [self.interval(i) for i in range(len(self.val_subscores))]
+        return self._intervals(range(self.num_candidates), 0.95)
+
+    def _intervals(self, of: Iterable[int], level: float) -> list[Interval | None]:
+        """Student's t, for there may be many; within 0 to 1 if all scores are."""
+        unit = self._within_unit()
+        found = list[Interval | None]()
+        for i in of:
+            scores = [score for score in self.val_subscores[i].values() if math.isfinite(score)]
+            mean = student_mean(scores, level=level) if scores else None
+            found.append(mean.within(0.0, 1.0) if mean and unit else mean)
+        return found
+
+    def _within_unit(self) -> bool:
+        return all(0 <= score <= 1 for scores in self.val_subscores for score in scores.values())
 
     def compare(self, i: int = 0, j: int | None = None, *, level: float = 0.95) -> CandidateComparison:
         """Candidate j (the best, if not given) minus candidate i (the seed), paired by validation id.
@@ -115,7 +127,10 @@ class GEPAResult(Generic[RolloutOutput, DataId]):
             "tuple[Mapping[Hashable, float], Mapping[Hashable, float]]",
             (self.val_subscores[i], self.val_subscores[j]),
         )
-        return compare_candidates(i, j, pair, candidates=self.num_candidates, level=level)
+        found = compare_candidates(i, j, pair, candidates=self.num_candidates, level=level)
+        if not self._within_unit():
+            return found
+        return replace(found, difference=found.difference.within(-1.0, 1.0))
 
     # ------------------------------------------------------------ out and in
 

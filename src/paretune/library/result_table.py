@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from paretune.library.lineage import rank
 
 if TYPE_CHECKING:
+    from paretune.core.statistics import Interval
     from paretune.library.result import GEPAResult
 
 MOST_ROWS = 30
@@ -26,7 +27,9 @@ def table(result: GEPAResult[Any, Any]) -> str:
     head = ["", "mean", "95% interval", "n", "best at", "parents", "found at", "texts"]
     if result.costs is not None:
         head.insert(-1, "US$")
-    rows = [_row(result, i, held[i], place == 0) for place, i in enumerate(order[:MOST_ROWS])]
+    shown = order[:MOST_ROWS]
+    spreads = result._intervals(shown, 0.95)
+    rows = [_row(result, i, held[i], spread, i == shown[0]) for i, spread in zip(shown, spreads, strict=True)]
     left = len(order) - len(rows)
     about = (
         f"{result.num_candidates} candidates on {result.num_val_instances} validation examples, "
@@ -41,8 +44,7 @@ def table(result: GEPAResult[Any, Any]) -> str:
     )
 
 
-def _row(result: GEPAResult[Any, Any], i: int, held: int, best: bool) -> str:
-    spread = result.interval(i)
+def _row(result: GEPAResult[Any, Any], i: int, held: int, spread: Interval | None, best: bool) -> str:
     parents = ", ".join(f"#{parent}" for parent in result.parents[i] if parent is not None)
     cells = [
         f"#{i}{' best' if best else ''}",
