@@ -174,6 +174,19 @@ def test_a_failed_example_counts_what_the_user_said_it_counts() -> None:
     assert "the line is dead" in batch.trajectories[0]["feedback"]
 
 
+def test_one_failed_call_of_a_model_by_name_is_one_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(kwargs: dict[str, Any]) -> Any:
+        text = failing(kwargs["messages"])
+        choice = SimpleNamespace(message=SimpleNamespace(content=text), finish_reason="stop")
+        return SimpleNamespace(choices=[choice], usage=None)
+
+    fake_litellm(monkeypatch, answer)
+    with pytest.raises(ExamplesFailed) as failed:
+        DefaultAdapter("x/y").evaluate(BATCH, CANDIDATE)
+    assert list(failed.value.failures) == [0]
+    assert failed.value.batch.scores == [1.0]
+
+
 def test_an_evaluator_that_raises_is_named() -> None:
     def evaluator(data: Any, response: str) -> EvaluationResult:
         raise KeyError("gold")

@@ -155,9 +155,9 @@ class DefaultAdapter(GEPAAdapter[DefaultDataInst, DefaultTrajectory, DefaultRoll
         return {name: list(records) for name in components_to_update}
 
     def _responses(self, asked: list[Any]) -> list[str | Exception]:
-        # A model by name is asked one by one, for then one failure is one example's.
-        batch = None if isinstance(self.model, str) else getattr(self.model, "batch_complete", None)
-        if batch is None:
+        batch = getattr(self._ask, "batch_complete", None)
+        # Ours asks one by one in any case; asked so here, one failure is one example's.
+        if batch is None or isinstance(self._ask, LM):
             return at_once(self._ask, asked, workers=self.max_litellm_workers)
         answers: list[str | Exception] = list(batch(asked))
         if len(answers) != len(asked):

@@ -11,6 +11,7 @@ from paretune.core.errors import ParetuneError
 from paretune.library.at_once import at_once
 from paretune.library.components import ReflectionComponentSelector as ReflectionComponentSelector
 from paretune.library.instruction import InstructionProposalSignature
+from paretune.library.lm import LM
 from paretune.library.selectors import CandidateSelector as CandidateSelector
 from paretune.library.signature import LanguageModel as LanguageModel
 from paretune.library.signature import Prompt
@@ -140,7 +141,8 @@ class StatelessReflectionLM:
 
     def _ask(self, prompts: list[Prompt]) -> list[str | Exception]:
         batch = getattr(self.lm, "batch_complete", None)
-        if batch is None or len(prompts) < 2:
+        # Ours asks one by one in any case; asked so here, one failure is one question's.
+        if batch is None or isinstance(self.lm, LM) or len(prompts) < 2:
             return at_once(self.lm, prompts, workers=CALLS_AT_ONCE)
         messages = [[{"role": "user", "content": p}] if isinstance(p, str) else p for p in prompts]
         try:
