@@ -19,7 +19,7 @@ from paretune.core.errors import AttemptFailed, FailureKind, RunFailed
 from paretune.core.example import Example, ExampleId, Split
 from paretune.core.rollout import Answer
 from paretune.evaluate.executors import Dispatch
-from paretune.library.adapter import EvaluationBatch, GEPAAdapter
+from paretune.library.adapter import EvaluationBatch, ExamplesFailed, GEPAAdapter
 from paretune.library.loaders import DataLoader
 
 LATE_SECONDS = 0.05
@@ -228,9 +228,18 @@ class AdapterExecutor:
         return fetched
 
     async def _evaluate(self, texts: dict[str, str], batch: list[Any], traces: bool) -> Any:
-        return await self.call(partial(self.adapter.evaluate, batch, texts, capture_traces=traces))
+        try:
+            return await self.call(partial(self.adapter.evaluate, batch, texts, capture_traces=traces))
+        except ExamplesFailed as failed:
+            if self.raising:
+                raise
+            return failed
 
-    def _hand_out(self, group: Sequence[_Waiting], evaluated: EvaluationBatch[Any, Any]) -> None:
+    def _hand_out(
+        self, group: Sequence[_Waiting], evaluated: EvaluationBatch[Any, Any] | ExamplesFailed
+    ) -> None:
+        if isinstance(evaluated, ExamplesFailed):
+            group, evaluated = _without(group, evaluated), evaluated.batch
         cells = cells_of(evaluated, len(group))
         if evaluated.num_metric_calls is not None:
             self.extra_calls += evaluated.num_metric_calls - len(group)
@@ -264,6 +273,14 @@ class AdapterExecutor:
             trajectories=[cell.trajectory for cell in cells],
             objective_scores=named if len(named) == len(cells) else None,
         )
+
+
+def _without(group: Sequence[_Waiting], failed: ExamplesFailed) -> list[_Waiting]:
+    """Those that have a score; the others are told why not."""
+    for place, failure in failed.failures.items():
+        if not group[place].answer.done():
+            group[place].answer.set_result(failure)
+    return [one for place, one in enumerate(group) if place not in failed.failures]
 
 
 def _candidate(group: Sequence[_Waiting]) -> dict[str, str]:

@@ -316,7 +316,7 @@ class LibraryGuide:
         return ValsetEvaluation(
             {id: cell.output for id, cell in cells.items()},
             {id: cell.score for id, cell in cells.items()},
-            named or None,
+            named if named or self.frontier_type == "hybrid" else None,
         )
 
     # -- beginning and end ------------------------------------------------------------------------

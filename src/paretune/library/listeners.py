@@ -57,6 +57,7 @@ def listeners(a: Mapping[str, Any]) -> Listening:
             mlflow_experiment_name=a["mlflow_experiment_name"],
             mlflow_attach_existing=a["mlflow_attach_existing"],
             key_prefix=a["tracking_key_prefix"],
+            wandb_step_metric=a.get("wandb_step_metric"),
             **{name: a[name] for name in names},
         )
         opened.append(tracker)

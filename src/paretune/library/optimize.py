@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
@@ -63,6 +64,8 @@ T = TypeVar("T")
 
 MINIBATCH = 3
 EPSILON, TOP_K = 0.1, 5
+NEVER = sys.float_info.max
+"""A score that nothing reaches, and that JSON can hold."""
 
 Stoppers = StopperProtocol | Sequence[StopperProtocol]
 
@@ -296,7 +299,7 @@ def _settings(a: dict[str, Any]) -> GepaSettings:
     return replace(
         settings,
         frontier=Kind(_one_of("frontier_type", a["frontier_type"], [kind.value for kind in Kind])),
-        perfect=float("inf") if a["perfect_score"] is None else float(a["perfect_score"]),
+        perfect=NEVER if a["perfect_score"] is None else float(a["perfect_score"]),
         skip_perfect=bool(a["skip_perfect_score"]),
         merge_overlap_floor=a["merge_val_overlap_floor"],
     )

@@ -151,7 +151,9 @@ class GEPAState(Generic[RolloutOutput, DataId]):
         scores = dict(evaluation.scores_by_val_id)
         by_example = evaluation.objective_scores_by_val_id or {}
         objectives = _mean_by_objective(by_example.values())
-        if self.frontier_type != "instance" and not objectives:
+        # What gives no objectives has none; who gives them may have had none on these examples.
+        without = self.frontier_type == "hybrid" and evaluation.objective_scores_by_val_id is not None
+        if self.frontier_type != "instance" and not objectives and not without:
             raise Misconfigured(
                 "frontier_type",
                 f"{self.frontier_type!r} needs objective_scores, and the evaluation has none: "
