@@ -23,7 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from benchmarks.gepa_differences import BEHAVES, DIFFERS, NOT_HERE, NOT_YET, OTHER_MODULES, VERSION
+from benchmarks.gepa_differences import BEHAVES, DIFFERS, NOT_HERE, OTHER_MODULES, VERSION
 from paretune.library.installed import PATHS, names_of, resolve
 
 PAGE = Path(__file__).parents[1] / "docs" / "gepa-api.md"
@@ -51,7 +51,7 @@ class Row:
 
     @property
     def reasons(self) -> list[str]:
-        given = (NOT_HERE, NOT_YET, DIFFERS) if self.found else ()
+        given = (NOT_HERE, DIFFERS) if self.found else ()
         texts = [reasons[self.path] for reasons in given if self.path in reasons]
         return texts + ([BEHAVES[self.path]] if self.path in BEHAVES else [])
 
@@ -109,7 +109,7 @@ def parameters(value: Any) -> dict[str, str] | None:
     names = list(signature.parameters)
     if inspect.isclass(value) and names == ["args", "kwargs"] and typing.Protocol in value.__mro__:
         return {}  # a protocol's heir without a constructor of its own takes nothing
-    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    stars: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
     return {
         stars.get(one.kind, "") + name: "" if one.default is one.empty else written(one.default)
         for name, one in signature.parameters.items()
@@ -188,7 +188,7 @@ def of_instances(theirs: Any, ours: Any) -> Iterator[str]:
     """Attributes that objects have once they are made."""
     made = []
     for cls in (theirs, ours):
-        evaluation = sys.modules[cls.__module__].ValsetEvaluation({0: ""}, {0: 0.0})  # type: ignore[attr-defined]
+        evaluation = sys.modules[cls.__module__].ValsetEvaluation({0: ""}, {0: 0.0})
         made.append({name for name in vars(cls({"a": ""}, evaluation)) if not name.startswith("_")})
     yield from (f"no `.{name}`" for name in sorted(made[0] - made[1]))
 
@@ -206,8 +206,8 @@ def rows_of(module: str) -> list[Row]:
             continue
         try:
             row.found += compared(path, value, resolve(row.here))
-        except ModuleNotFoundError:
-            row.found.append("not yet")
+        except (ModuleNotFoundError, AttributeError) as error:
+            row.found.append(f"does not resolve: {error}")
     return rows
 
 
@@ -230,7 +230,7 @@ def page(modules: dict[str, list[Row]], others: dict[str, str]) -> str:
 
 def line(row: Row) -> str:
     here = f"`{row.here.partition(':')[0].removeprefix('paretune.')}`" if row.here else ""
-    seen = ", ".join(one for one in row.found if one not in ("not here", "not yet"))
+    seen = ", ".join(one for one in row.found if one != "not here")
     why = " ".join(filter(None, [f"{seen[0].upper()}{seen[1:]}:" if seen else "", *row.reasons]))
     return f"| `{row.shown}` | {here} | {why} |".replace("| |", "|  |")
 
@@ -238,9 +238,9 @@ def line(row: Row) -> str:
 def unexplained(modules: dict[str, list[Row]]) -> Iterator[str]:
     rows = {row.path: row for found in modules.values() for row in found}
     for row in rows.values():
-        if row.found and not any(row.path in reasons for reasons in (NOT_HERE, NOT_YET, DIFFERS)):
+        if row.found and not any(row.path in reasons for reasons in (NOT_HERE, DIFFERS)):
             yield f"{row.path}: {'; '.join(row.found)}"
-    for reasons in (NOT_HERE, NOT_YET, DIFFERS):
+    for reasons in (NOT_HERE, DIFFERS):
         yield from (
             f"{path}: a reason for nothing" for path in reasons if not getattr(rows.get(path), "found", 0)
         )

@@ -40,6 +40,7 @@ NOT_HERE: dict[str, str] = {
     "gepa.core.state:write_eval_scores_to_directory": _NO_FILES,
     "gepa.logging.logger:Tee": "`Logger` writes what it is given and leaves `sys.stdout` alone.",
     "gepa.optimize_anything:EvaluatorWrapper": "The inside of `optimize_anything`.",
+    "gepa.optimize_anything:OptimizableParam": "A name for `str` in annotations; write `str`.",
     "gepa.utils:CodeExecutionResult": _OF_CODE,
     "gepa.utils:ExecutionMode": _OF_CODE,
     "gepa.utils:StreamCaptureManager": _OF_STDIO,
@@ -48,32 +49,6 @@ NOT_HERE: dict[str, str] = {
     "gepa.utils:execute_code": _OF_CODE,
     "gepa.utils:get_code_hash": _OF_CODE,
     "gepa.utils:stream_manager": _OF_STDIO,
-}
-
-NOT_YET: dict[str, str] = {
-    f"gepa.optimize_anything:{name}": "Not yet: `optimize_anything` is to come."
-    for name in (
-        "CacheEvaluationStorage",
-        "Candidate",
-        "DEFAULT_REFINER_PROMPT",
-        "EngineConfig",
-        "Evaluator",
-        "GEPAConfig",
-        "LogContext",
-        "MergeConfig",
-        "OptimizableParam",
-        "OptimizationState",
-        "RefinerConfig",
-        "ReflectionConfig",
-        "SideInfo",
-        "TrackingConfig",
-        "get_log_context",
-        "log",
-        "make_litellm_lm",
-        "optimize_anything",
-        "optimize_anything_reflection_prompt_template",
-        "set_log_context",
-    )
 }
 
 _GUARDS = (
@@ -99,6 +74,11 @@ DIFFERS: dict[str, str] = {
     "gepa.core.state:EvaluationCache": (
         "ids of training and validation examples may be the same; with a split they are kept apart."
     ),
+    "gepa.optimize_anything:EngineConfig": (
+        "what an example counts on which the evaluator raised, a mean that is good enough, and what turns a "
+        "proposal down."
+    ),
+    "gepa.optimize_anything:optimize_anything": "examples for the best candidate alone, once, at the end.",
     "gepa.strategies.candidate_selector:EpsilonGreedyCandidateSelector": _RNG,
     "gepa.strategies.candidate_selector:ParetoCandidateSelector": _RNG,
     "gepa.strategies.candidate_selector:TopKParetoCandidateSelector": _RNG,
@@ -134,6 +114,10 @@ BEHAVES: dict[str, str] = {
     ),
     "gepa.logging.logger:Logger": "Writes what it is given; `sys.stdout` and `sys.stderr` are not replaced.",
     "gepa.logging.experiment_tracker:ExperimentTracker": "A service that fails is logged; the run goes on.",
+    "gepa.optimize_anything:EngineConfig": (
+        "`cache_evaluation`, `cache_evaluation_storage` and `use_cloudpickle` change nothing: an evaluation "
+        "is asked for once, and nothing is pickled."
+    ),
     "gepa.proposer.reflective_mutation.reflection_lm:StatelessReflectionLM": (
         "Questions go out at once, from threads where the model takes no batch. A component whose answer "
         "is unusable "

@@ -67,8 +67,9 @@ PATHS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "gepa.logging.logger": {"logging": "Logger LoggerProtocol StdOutLogger"},
         "gepa.optimize_anything": {
             "anything": "CacheEvaluationStorage Candidate DEFAULT_REFINER_PROMPT EngineConfig Evaluator "
-            "GEPAConfig LogContext MergeConfig OptimizableParam OptimizationState RefinerConfig "
-            "ReflectionConfig SideInfo TrackingConfig get_log_context log make_litellm_lm optimize_anything "
+            "GEPAConfig LogContext MergeConfig OptimizationState RefinerConfig "
+            "ReflectionConfig SideInfo TrackingConfig aoptimize_anything get_log_context log make_litellm_lm "
+            "optimize_anything "
             "optimize_anything_reflection_prompt_template set_log_context",
             "image": "Image",
         },
