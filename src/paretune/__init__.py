@@ -9,17 +9,41 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from paretune.library.anything import optimize_anything
+    from paretune.library.installed import install_as_gepa
+    from paretune.library.optimize import aoptimize, optimize
+    from paretune.library.result import GEPAResult
     from paretune.sdk import PolicyOptimizationJob, PromptLearningJob, SynthClient
 
-__all__ = ["PolicyOptimizationJob", "PromptLearningJob", "SynthClient"]
+__all__ = [
+    "GEPAResult",
+    "PolicyOptimizationJob",
+    "PromptLearningJob",
+    "SynthClient",
+    "aoptimize",
+    "install_as_gepa",
+    "optimize",
+    "optimize_anything",
+]
+
+_HOMES = {
+    "GEPAResult": "library.result",
+    "PolicyOptimizationJob": "sdk",
+    "PromptLearningJob": "sdk",
+    "SynthClient": "sdk",
+    "aoptimize": "library.optimize",
+    "install_as_gepa": "library.installed",
+    "optimize": "library.optimize",
+    "optimize_anything": "library.anything",
+}
 
 
 if not TYPE_CHECKING:  # a type checker would take it to mean that every name exists
 
     def __getattr__(name: str) -> Any:
-        if name not in __all__:
+        if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(import_module("paretune.sdk"), name)
+        return getattr(import_module(f"paretune.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -11,7 +11,6 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import leaves_list, linkage
 
 from paretune.core.example import ExampleId
 
@@ -86,6 +85,8 @@ def _leaves(
         columns = np.hstack([columns, _word_columns(part, texts)])
     if len(part) < 3 or not columns.size or np.all(columns == columns[0]):
         return iter(part)
+    from scipy.cluster.hierarchy import leaves_list, linkage  # half a second, which most runs can do without
+
     leaves = leaves_list(linkage(columns, method="average", metric="euclidean"))
     return (part[int(place)] for place in leaves)
 

@@ -16,7 +16,7 @@ import typer
 
 from paretune.cli.console import as_json, say
 from paretune.container import Container
-from paretune.container.check import check
+from paretune.container.checking import check
 from paretune.core.errors import Misconfigured
 
 

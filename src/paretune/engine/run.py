@@ -81,12 +81,21 @@ class Watch:
     live: Callable[[Live], None] = lambda live: None
 
 
+def searching(job: Job, ports: Ports) -> Gepa | Trunk | Mipro | Phases:
+    """The search of the job's algorithm."""
+    parts = job.splits, job.surface, job.settings, ports
+    if job.mipro is not None:
+        return Mipro(*parts, mipro=job.mipro) if job.algorithm == "mipro" else Phases(*parts, job.mipro)
+    return Trunk(*parts) if job.settings.pipeline.lanes else Gepa(*parts)
+
+
 @dataclass(slots=True)
 class Runner:
     """Carries one job to its end, from wherever its record stands.
 
     `stop` may be set from a signal handler: the run then rests as after `pause`. `clock` gives the
-    seconds that all times are measured in.
+    seconds that all times are measured in. `search` makes the search; without a word it is the one that the
+    job names.
     """
 
     store: Store
@@ -98,6 +107,7 @@ class Runner:
     verify: bool = False
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     clock: Callable[[], float] = time.monotonic
+    search: Callable[[Job, Ports], Gepa | Trunk | Mipro | Phases] = searching
     _live: Live = field(init=False)
 
     async def run(self) -> Candidate:
@@ -204,7 +214,7 @@ class Runner:
         ports = Ports(
             evaluator, proposals, record, ledger, lambda step: self._live_stop(step, ledger, record)
         )
-        search = searching(job, ports)
+        search = self.search(job, ports)
         await search.run(job.seed)
         ledger.reopen()
         finish = Finish(job.splits, evaluator, record, ledger)
@@ -283,14 +293,6 @@ class Runner:
                     raise Paused("paused on request") from None
             else:
                 raise Paused("interrupted")
-
-
-def searching(job: Job, ports: Ports) -> Gepa | Trunk | Mipro | Phases:
-    """The search of the job's algorithm."""
-    parts = job.splits, job.surface, job.settings, ports
-    if job.mipro is not None:
-        return Mipro(*parts, mipro=job.mipro) if job.algorithm == "mipro" else Phases(*parts, job.mipro)
-    return Trunk(*parts) if job.settings.pipeline.lanes else Gepa(*parts)
 
 
 def restore(ledger: Ledger, attempts: list[Attempt]) -> None:

@@ -14,7 +14,7 @@ from paretune.container.deadline import Deadline
 from paretune.core.budget import Ledger
 from paretune.core.errors import AttemptFailed, BudgetExceeded, FailureKind, Paused, RunFailed
 from paretune.core.rollout import LO, Answer, Failure, Identity, Outcome, Rollout, RolloutRequest
-from paretune.evaluate.executors import Dispatch, Executor
+from paretune.evaluate.executors import Batches, Dispatch, Executor
 from paretune.evaluate.facts import failure_fact, kept_outcome, outcome, priced, rollout_fact
 from paretune.evaluate.flights import Booking, Flight, Home, Work
 from paretune.evaluate.health import Health
@@ -59,6 +59,7 @@ class Evaluator:
         self._book = book
         self._ledger = ledger
         self._executor = executor
+        self._batches = executor if isinstance(executor, Batches) else None
         self._settings = queue
         self._deadline = Deadline(queue.deadline)
         self._health = health or Health()
@@ -183,6 +184,8 @@ class Evaluator:
             if not isinstance(error, Exception):
                 raise
             return
+        if self._batches is not None:
+            self._batches.expect([flight.id for flight in flights if flight.id not in homes])
         share = self._health.share(results, len(flights) - len(homes))
         for flight in flights:
             if flight.id in homes:

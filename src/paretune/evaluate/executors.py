@@ -9,15 +9,17 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from paretune.container.body import json_text
-from paretune.container.client import ContainerClient
 from paretune.container.messages import Message, RolloutCall, candidate_part, example_part
 from paretune.core.candidate import CandidateId
 from paretune.core.canonical import JsonValue, digest_of_words
 from paretune.core.errors import AttemptFailed, FailureKind
 from paretune.core.rollout import Answer, RolloutRequest, Usage
+
+if TYPE_CHECKING:
+    from paretune.container.client import ContainerClient
 
 WRITTEN = 64
 """Candidates whose part of the request is kept in memory."""
@@ -48,6 +50,13 @@ class Closes(Protocol):
     used again after that, it opens anew."""
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Batches(Protocol):
+    """An executor that runs many rollouts in one call: it is told which ones are about to come."""
+
+    def expect(self, keys: Sequence[str]) -> None: ...
 
 
 async def one_by_one(

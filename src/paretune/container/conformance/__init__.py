@@ -1,1 +1,1 @@
-"""The parts of the conformance kit; `paretune.container.check` puts them together."""
+"""The parts of the conformance kit; `paretune.container.checking` puts them together."""
