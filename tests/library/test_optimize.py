@@ -19,7 +19,8 @@ from paretune.library.optimize import aoptimize, optimize
 from paretune.library.result import GEPAResult
 from paretune.library.sampling import PxNSampling
 from paretune.library.stoppers import MaxCandidateProposalsStopper, MaxMetricCallsStopper
-from support.words import FENCE, Author, Silent, WordAdapter, words
+from support.programs import paretune as program
+from support.words import FENCE, Author, Killed, Silent, WordAdapter, words
 
 TRAIN, VAL = words(0, 12), [*words(0, 6), *words(20, 24)]
 SEED = {"system": "say nothing"}
@@ -94,13 +95,23 @@ def test_a_run_with_more_calls_ends_as_if_it_had_had_them_from_the_beginning(tmp
 def test_a_run_that_was_killed_goes_on_where_it_was(dies_after: int, tmp_path: Path) -> None:
     whole, first, second = WordAdapter(), WordAdapter(dies_after=dies_after), WordAdapter()
     expected = run(whole)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Killed):
         run(first, run_dir=str(tmp_path))
     author = Author()
     found = run(second, run_dir=str(tmp_path), reflection_lm=author)
     assert shape(found) == shape(expected)
     # What the last proposal is made of is no JSON everywhere: its minibatch may be asked once more.
     assert whole.calls <= first.calls + second.calls <= whole.calls + 3
+
+
+def test_the_command_line_reads_a_run_and_leaves_resuming_to_the_program(tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        run(WordAdapter(dies_after=60), run_dir=str(tmp_path))
+    shown = program("show", "last", "--store", str(tmp_path), cwd=tmp_path)
+    assert "say nothing word" in shown.stdout
+    refused = program("resume", "last", "--store", str(tmp_path), cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "call it again with the same run_dir" in refused.stderr
 
 
 def test_a_folder_of_gepas_own_is_refused_with_the_reason(tmp_path: Path) -> None:
@@ -110,6 +121,7 @@ def test_a_folder_of_gepas_own_is_refused_with_the_reason(tmp_path: Path) -> Non
 
 
 SCRIPT = """
+from support.programs import paretune as program
 from support.words import *
 from paretune.library.optimize import optimize
 seed = {name: "say nothing" for name in ("one", "two", "three")}

@@ -18,10 +18,14 @@ def words(start: int, end: int) -> list[str]:
     return [f"word{number}" for number in range(start, end)]
 
 
+class Killed(BaseException):
+    """What no code catches: the end of the process, as far as the run can see."""
+
+
 @dataclass
 class WordAdapter:
     """Counts what it is asked. `low` and `high` are the two scores; `objectives`: shortness is a second one.
-    After `dies_after` evaluations it raises KeyboardInterrupt, as a person does."""
+    After `dies_after` evaluations it is Killed."""
 
     low: float = 0.0
     high: float = 1.0
@@ -36,7 +40,7 @@ class WordAdapter:
         self, batch: list[str], candidate: dict[str, str], capture_traces: bool = False
     ) -> EvaluationBatch[Any, Any]:
         if self.dies_after is not None and self.calls + len(batch) > self.dies_after:
-            raise KeyboardInterrupt
+            raise Killed
         text = " ".join(candidate.values())
         self.calls += len(batch)
         self.batches.append((text, len(batch), capture_traces))

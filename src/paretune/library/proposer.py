@@ -66,7 +66,12 @@ class LibraryProposer:
             prompts=dict(answer.prompts),
             raw_lm_outputs=dict(answer.raw_lm_outputs),
         )
-        return Proposal(dict(answer.new_texts), usage=self._used(before), transcript=_transcript(answer))
+        return Proposal(
+            dict(answer.new_texts),
+            rationale=_left_out(answer),
+            usage=self._used(before),
+            transcript=_transcript(answer),
+        )
 
     async def _asked(
         self, parent: dict[str, str], dataset: Dataset, targets: list[str], packet: Packet
@@ -103,6 +108,12 @@ def _with_rejected(dataset: Dataset, targets: Sequence[str], packet: Packet) -> 
         return [{TURNED_DOWN: [{"Text": t.components.get(name, ""), "Why": t.reason} for t in tried]}]
 
     return {name: [*records, *further(name)] for name, records in dataset.items()}
+
+
+def _left_out(answer: ReflectionProposal) -> str:
+    """Which components keep their text since the answer for them could not be used."""
+    rejected = answer.metadata.get("rejected") or {}
+    return "; ".join(f"{name} keeps its text: {why}" for name, why in rejected.items())
 
 
 def _transcript(answer: ReflectionProposal) -> JsonValue:

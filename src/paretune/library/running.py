@@ -217,7 +217,7 @@ def _begun(store: Store, job: Job, proposer: LibraryProposer) -> str:
             refuse_other_job(run, job, proposer)
             return run.id
     run_id = new_run_id()
-    row: Run = new_run(run_id, job, proposer, source={"library": "optimize"})
+    row: Run = new_run(run_id, job, proposer, source={"kind": "library"})
     store.create_run(row)
     return run_id
 
