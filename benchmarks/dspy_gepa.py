@@ -3,8 +3,8 @@
     python benchmarks/dspy_gepa.py ours      # gepa need not be installed
     python benchmarks/dspy_gepa.py theirs
 
-Each prints what it saw as a line of JSON: seconds, calls of the program and of the reflection model, held-out score.
-The model is scripted: it solves an example once the instruction has the example's rule.
+Each prints what it saw as a line of JSON: seconds, calls of the metric and of the reflection model, held-out
+score. The model is scripted: it solves an example once the instruction has the example's rule.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RULES = 12
 
 
 def scripted(dspy: Any) -> Any:
-    """A model that follows the rules of its instruction, and, asked to reflect, writes down those it reads of."""
+    """A model that follows the rules of its instruction and, asked to reflect, writes down what it reads."""
 
     class Scripted(dspy.BaseLM):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -74,11 +74,10 @@ def main() -> None:
         calls += 1
         number = int(gold.question.split("-")[1])
         score = float(answer.answer == "yes")
-        return dspy.Prediction(score=score, feedback="well done" if score else f"missing: rule-{number % RULES}")
+        feedback = "well done" if score else f"missing: rule-{number % RULES}"
+        return dspy.Prediction(score=score, feedback=feedback)
 
-    examples = [
-        dspy.Example(question=f"item-{n}", answer="yes").with_inputs("question") for n in range(60)
-    ]
+    examples = [dspy.Example(question=f"item-{n}", answer="yes").with_inputs("question") for n in range(60)]
     with dspy.context(lm=model, adapter=dspy.ChatAdapter()):
         program = dspy.Predict("question -> answer")
         began = time.perf_counter()

@@ -69,11 +69,12 @@ def registered(config: PromptLearningConfig, workspace: Workspace) -> PromptLear
 
 
 async def go_on(run: Run, workspace: Workspace, task_url: str | None, caps: Caps, *, json: bool) -> RunView:
-    """An earlier run, from where its record stands. Raises Misconfigured if the task is not the same, lives in
-    a program of the user, or a cap is below what is spent."""
+    """An earlier run, from where its record stands. Raises Misconfigured if the task is not the same or lives
+    in a program of the user, or a cap is below what is spent."""
     if run.job["source"]["kind"] == "library":
         raise Misconfigured(
-            "the task", f"that of {run.id} is a function of your program: call it again with the same run_dir"
+            "the task",
+            f"that of {run.id} is a function of your program: call it again with the same run_dir",
         )
     config = with_url(PromptLearningConfig.from_mapping(run.job["document"]), task_url)
     fresh = run.id if run.job["source"].get("fresh") else ""
