@@ -40,15 +40,18 @@ def main() -> None:
     parser.add_argument("part", choices=("space", "dspy", "clock"))
     parser.add_argument("--auto", choices=tuple(ROWS), default="light")
     parser.add_argument("--seeds", type=int, default=0, help="worlds; 50, 20 and 5 if not given")
+    parser.add_argument(
+        "--first", type=int, default=0, help="the first world: some that nothing was chosen by"
+    )
     parser.add_argument("--threads", type=int, default=16, help="rollouts at once, on either side")
     asked = parser.parse_args()
     os.environ["TQDM_DISABLE"] = "1"
     if asked.part == "space":
         _space(asked.seeds or 50)
     elif asked.part == "dspy":
-        _dspy(asked.auto, asked.seeds or 20, asked.threads)
+        _dspy(asked.auto, range(asked.first, asked.first + (asked.seeds or 20)), asked.threads)
     else:
-        _clock(asked.auto, asked.seeds or 5, asked.threads)
+        _clock(asked.auto, range(asked.first, asked.first + (asked.seeds or 5)), asked.threads)
 
 
 def _space(seeds: int) -> None:
@@ -66,12 +69,12 @@ def _space(seeds: int) -> None:
 # -- beside DSPy ----------------------------------------------------------------------------------
 
 
-def _dspy(auto: str, seeds: int, threads: int) -> None:
+def _dspy(auto: str, seeds: range, threads: int) -> None:
     """Theirs; then ours as its preset has it, with as many rollouts as theirs took, and with half of them."""
     from benchmarks import mipro_ours, mipro_theirs
 
     runs = []
-    for seed in range(seeds):
+    for seed in seeds:
         rows = World(seed).rows(TRAIN, ROWS[auto])
 
         def ran(run: Callable[..., Found], seed: int = seed, rows: Any = rows, **more: Any) -> Found:
@@ -97,19 +100,19 @@ def _dspy(auto: str, seeds: int, threads: int) -> None:
         }
         runs += [_told(seed, name, one) for name, one in found.items()]
     _write(
-        f"mipro-dspy-{auto}",
-        f"# MIPROv2 of DSPy and ours: `{auto}`, {seeds} worlds\n\n"
-        f"`python -m benchmarks.mipro dspy --auto {auto} --seeds {seeds}`\n\n{TOLD}\n\n{_compared(runs)}\n",
+        f"mipro-dspy-{auto}{_fresh(seeds)}",
+        f"# MIPROv2 of DSPy and ours: `{auto}`, worlds {seeds[0]} to {seeds[-1]}\n\n"
+        f"`python -m benchmarks.mipro dspy --auto {auto} --first {seeds[0]} --seeds {len(seeds)}`\n\n{TOLD}\n\n{_compared(runs)}\n",
         runs,
     )
 
 
-def _clock(auto: str, seeds: int, threads: int) -> None:
+def _clock(auto: str, seeds: range, threads: int) -> None:
     from benchmarks import mipro_ours, mipro_theirs
 
     runs = []
     with _process("benchmarks.mipro_server", PAUSE) as url:
-        for seed in range(seeds):
+        for seed in seeds:
             rows = World(seed).rows(TRAIN, ROWS[auto])
 
             def ran(run: Callable[..., Found], seed: int = seed, rows: Any = rows, **more: Any) -> Found:
@@ -126,15 +129,21 @@ def _clock(auto: str, seeds: int, threads: int) -> None:
             found = {
                 "dspy": theirs,
                 "paretune": ran(mipro_ours.run),
-                "paretune, half of the rollouts": ran(mipro_ours.run, budget=int(theirs.calls * HALF)),
+                "paretune, same rollouts": ran(mipro_ours.run, budget=theirs.calls),
+                "paretune, half of them": ran(mipro_ours.run, budget=int(theirs.calls * HALF)),
             }
             runs += [_told(seed, name, one) for name, one in found.items()]
     _write(
         f"mipro-clock-{auto}",
-        f"# By the clock, {1000 * PAUSE:.0f} ms a call, {threads} at once: `{auto}`, {seeds} worlds\n\n"
-        f"`python -m benchmarks.mipro clock --auto {auto} --seeds {seeds}`\n\n{_compared(runs, clock=True)}\n",
+        f"# By the clock, {1000 * PAUSE:.0f} ms a call, {threads} at once: `{auto}`, worlds {seeds[0]} to {seeds[-1]}\n\n"
+        f"`python -m benchmarks.mipro clock --auto {auto} --first {seeds[0]} --seeds {len(seeds)}`\n\n{_compared(runs, clock=True)}\n",
         runs,
     )
+
+
+def _fresh(seeds: range) -> str:
+    """Worlds from 0 on are those that settings were chosen by."""
+    return "-fresh" if seeds[0] else ""
 
 
 def _told(seed: int, name: str, found: Found) -> dict[str, Any]:

@@ -154,7 +154,7 @@ async def _here(rows: Sequence[Row], task: Model, writer: Model, document: dict[
         whole.seed,
         splits,
         Identity("tickets", "1", ""),
-        settings=trial_settings(config, mipro),
+        settings=trial_settings(config, mipro, splits),
         mipro=mipro,
         algorithm="mipro",
         surface=whole.surface,

@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paretune.algorithms.mipro.demos import demonstration_sets, labelled, qualified
+from paretune.algorithms.mipro.effects import Effects
 from paretune.algorithms.mipro.options import Options
 from paretune.algorithms.mipro.settings import Bootstrap, MiproSettings, Stage
 from paretune.algorithms.mipro.trials import Trials, Tried
 from paretune.core.candidate import Candidate
 from paretune.core.demonstrations import COMPONENT, NONE, Demonstration
-from paretune.core.example import Split
+from paretune.core.example import Example, Split, Splits
 from paretune.core.rollout import Answer, Identity, Rollout, RolloutKey
 
 SEED = Candidate({"system": "Answer.", "user": "{question}", COMPONENT: NONE})
@@ -119,3 +120,69 @@ def test_the_best_that_is_neither_settled_nor_out_is_evaluated_in_full_next() ->
     assert known.best_open() is second
     second.settled = True
     assert known.best_open() is None
+
+
+def examples(count: int) -> tuple[Example, ...]:
+    return tuple(Example(str(n), Split.PARETO) for n in range(count))
+
+
+def table(worth: dict[tuple[int, int], float], examples: int) -> Trials:
+    """Each combination solves the same first part of the examples."""
+    return Trials(
+        {
+            choice: Tried(
+                choice, SEED, rewards={str(n): float(n < share * examples) for n in range(examples)}
+            )
+            for choice, share in worth.items()
+        }
+    )
+
+
+def test_what_options_add_says_what_a_combination_is_worth_that_was_never_tried() -> None:
+    known = table({(0, 0): 0.1, (1, 0): 0.5, (0, 1): 0.5, (2, 2): 0.1}, 10)
+    effects = Effects.of([(one.choice, one.rewards) for one in known])
+    assert effects.mean((1, 1)) > effects.mean((1, 0)) > effects.mean((0, 0))
+    assert effects.mean((1, 1)) > effects.mean((1, 2)) > effects.mean((2, 2))
+
+
+def test_the_likeliest_is_one_of_those_asked_for_and_the_same_again() -> None:
+    known = table({(0, 0): 0.1, (1, 0): 0.5, (0, 1): 0.5, (2, 2): 0.1}, 40)
+    asked = [(0, 0), (1, 1), (2, 2), (3, 2)]
+    found = [known.likely(asked, random.Random(n)) for n in range(50)]
+    assert found == [known.likely(asked, random.Random(n)) for n in range(50)]
+    assert set(found) <= set(asked)
+    assert found.count((1, 1)) > 25
+    assert known.likely([], random.Random(0)) is None
+    assert Trials().likely(asked, random.Random(0)) is None
+
+
+def test_an_option_that_nobody_tried_may_be_the_best() -> None:
+    known = table({(0, 0): 0.1, (1, 0): 0.1}, 10)
+    assert any(known.likely([(0, 0), (2, 1)], random.Random(n)) == (2, 1) for n in range(20))
+
+
+@pytest.mark.parametrize(
+    ("rollouts", "first"),
+    [(None, 100), (800, 100), (799, 10), (100, 10)],
+    ids=["any", "eighth", "less", "least"],
+)
+def test_the_initial_prompt_takes_an_eighth_of_the_budget_at_most(rollouts: int | None, first: int) -> None:
+    splits = Splits((Example("a", Split.REFLECT),), examples(100))
+    assert MiproSettings((Stage("", ("system",)),), batch=10).first(splits, rollouts) == first
+
+
+def test_examples_that_are_asked_for_demonstrations_anyhow_cost_the_initial_prompt_nothing() -> None:
+    shared = Splits(examples(100), examples(100))
+    assert MiproSettings((Stage("", ("system",)),), batch=10).first(shared, 110) == 100
+
+
+def test_choices_are_listed_or_drawn() -> None:
+    options = Options.of(SEED, MiproSettings((Stage("", ("system", "user"), COMPONENT),)))
+    for text in ("Be brief.", "Be kind."):
+        options.dimensions["instruction"].add({"system": text, "user": "{question}"})
+    options.dimensions[COMPONENT].add({COMPONENT: "one"})
+    whole = options.listed(6, random.Random(0))
+    assert sorted(whole) == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
+    drawn = options.listed(5, random.Random(0))
+    assert len(drawn) == 5
+    assert set(drawn) <= set(whole)

@@ -170,6 +170,11 @@ def trials(seed: int) -> Case:
     return Case(book, splits, settings, Limits(rollouts=420, steps=60), mipro=mipro)
 
 
+def trials_tight(seed: int) -> Case:
+    """MIPRO with so few rollouts that the initial prompt is measured on a batch only."""
+    return replace(trials(seed), limits=Limits(rollouts=130, steps=60))
+
+
 SHRINKING = PoolSettings(6, 20, 10, 2, 6, 1, 1, 5, 0.5, heat=3, cooldown=3)
 
 
@@ -222,6 +227,7 @@ ASYNC: Mapping[str, Callable[[int], Case]] = {
     "crowded": crowded,
     "lanes-screened": lanes_screened,
     "trials": trials,
+    "trials-tight": trials_tight,
     "both": both,
     "trials-screened": trials_screened,
 }

@@ -149,7 +149,7 @@ class Search:
         if self._ran_out() and isinstance(error, BudgetExceeded | None):
             raise BudgetExceeded("cost_usd", 0, 0) from error
         end = None
-        if isinstance(error, BudgetExceeded) and error.limit in PAID and self.pool.members:
+        if isinstance(error, BudgetExceeded) and error.limit in PAID and self.begun:
             end = events.SearchEnded(step=step, reason=error.limit, detail=str(error))
         self._works += 1
         made = await self.ports.record.chance(f"{step}/unpaid/{self._works}", lambda: end)
@@ -159,6 +159,11 @@ class Search:
         if error is not None:
             raise error
         return result
+
+    @property
+    def begun(self) -> bool:
+        """Whether somebody was measured, so that there is something to end."""
+        return bool(self.pool.members)
 
     def _ran_out(self) -> bool:
         return self.broke or (self.over is not None and self.over.reason in PAID)

@@ -65,8 +65,8 @@ class Schedule:
         settings, ledger = self.settings, self.ledger
         if self._zero_until == step - 1 < settings.initial_size - 1 and self._zero_has_room():
             self._zero_until = step
-        best = pool.members[pool.best]
-        if settings.target is not None and best.mean >= settings.target - settings.epsilon:
+        best = pool.members.get(pool.best)
+        if best and settings.target is not None and best.mean >= settings.target - settings.epsilon:
             return "target", f"mean {best.mean:.4f} reached {settings.target:g}"
         if ledger.limits.steps is not None and step > ledger.limits.steps:
             return "steps", f"all {ledger.limits.steps} steps are done"

@@ -121,8 +121,10 @@ def _between(job: Job, now: Standing) -> Standing:
 
 def initial_rollouts(job: Job) -> int:
     """Rollouts of the initial prompt before the first step; MIPRO's demonstrations come from some of them."""
-    if job.algorithm == "mipro":
-        return len({example.id for example in (*job.splits.pareto, *job.splits.reflect)})
+    if job.algorithm == "mipro" and job.mipro:
+        asked = {example.id for example in (*job.splits.pareto, *job.splits.reflect)}
+        cap = None if job.settings.pool else job.limits.rollouts
+        return len(asked) - len(job.splits.pareto) + job.mipro.first(job.splits, cap)
     panel = job.settings.pipeline.lanes and choose_panel(job.splits, job.settings, job.limits.rollouts)
     return len(job.splits.pareto) + len(panel or ())
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from paretune.algorithms.mipro import MiproSettings
 from paretune.algorithms.mipro import trials as measured
+from paretune.algorithms.mipro.effects import PRIOR
 from paretune.algorithms.mipro.options import DEMONSTRATIONS, PARAMETER, Options
 from paretune.algorithms.tpe import Choice
 from paretune.core import events
@@ -190,7 +191,7 @@ def _combinations(view: RunView, options: Options, made: Sequence[Trial]) -> lis
     """Those that were tried, and those that were members of the pool before."""
     of: dict[Choice, list[Trial]] = {}
     for row in view.rows.values():
-        if row.mean is not None and row.origin != "trial":
+        if row.origin != "trial" and (row.mean is not None or row.id == view.seed.id):
             choice = options.choice(Candidate(dict(row.components)))
             if choice is not None:
                 of.setdefault(choice, [])
@@ -289,7 +290,7 @@ def main_effects(
         rows[row, starts[:-1] + np.array(choice)] = 1.0
     weight, value = np.asarray(weights, float), np.asarray(values, float)
     mean = float(np.average(value, weights=weight))
-    gram = rows.T @ (rows * weight[:, None]) + measured.PRIOR * np.eye(rows.shape[1])
+    gram = rows.T @ (rows * weight[:, None]) + PRIOR * np.eye(rows.shape[1])
     fitted = np.linalg.solve(gram, rows.T @ (weight * (value - mean)))
     left = float(np.average((value - mean - rows @ fitted) ** 2, weights=weight))
     effects = [fitted[begin:end] for begin, end in pairwise(starts)]

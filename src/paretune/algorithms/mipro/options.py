@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -63,6 +66,13 @@ class Options:
     @property
     def space(self) -> Space:
         return {name: len(dimension.options) for name, dimension in self.dimensions.items()}
+
+    def listed(self, most: int, rng: random.Random) -> list[Choice]:
+        """All choices that there are; of more than `most` of them so many random ones, some of them twice."""
+        sizes = [range(len(dimension.options)) for dimension in self.dimensions.values()]
+        if math.prod(map(len, sizes)) <= most:
+            return list(itertools.product(*sizes))
+        return [tuple(map(rng.choice, sizes)) for _ in range(most)]
 
     @property
     def first(self) -> Choice:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import cycle, islice
 
+from paretune.algorithms.finish import Contender
 from paretune.algorithms.laned import Laned
 from paretune.algorithms.lanes import Lane
 from paretune.algorithms.mipro.demos import demonstration_sets, labelled, qualified
@@ -25,6 +27,8 @@ from paretune.core.example import Example
 from paretune.core.rollout import Outcome, Rollout, scores
 from paretune.propose.base import Grounding, Packet, Proposal, Scored
 
+LISTED = 2_000
+"""Of so many combinations at most the likeliest is looked for."""
 MOST_ASKED = 2
 """For one instruction, until the guards let it pass."""
 SHOWN_FAILURES, SHOWN_PASSES, SHOWN_SOLVED = 4, 2, 3
@@ -40,6 +44,8 @@ TIPS = (
     "Begin by giving the model the role of somebody who does exactly this well.",
 )
 """What is asked for, in turn."""
+
+Work = Callable[[Lane], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -69,11 +75,12 @@ class Mipro(Laned):
     async def run(self, seed: Candidate) -> Pool:
         """Until all trials are done or another stop applies."""
         self._seed, self.options, self._begun = seed, Options.of(seed, self.mipro), self.at
-        try:
-            await self.turns.run(self._prepare)
+        self.note(seed)
+        await self._prepare()
+        if self.over is None:
+            await self._demonstrate()
+            await self._inherit()
             await self._write(self.mipro.stages, first=True)
-        except BudgetExceeded as stop:
-            await self.stopped(self.at, stop)
         if self.over is None:
             await self.turns.run(*[self._lane] * self.mipro.at_once)
         if self.over is None or self.over.reason not in {*PAID, "time"}:
@@ -82,17 +89,46 @@ class Mipro(Laned):
 
     # -- what there is to choose from ---------------------------------------------------------------
 
-    async def _prepare(self, lane: Lane) -> None:
-        """The initial prompt in full, and on the examples that demonstrations come from."""
-        seed = self._seed
-        self.note(seed)
-        if not self.pool.members:
-            await self.admit(self.at, seed, await self.rollouts(lane, self.at, seed, self.splits.pareto))
-        self._settle(self.options.first, seed)
-        teacher = self.pool.members[self.pool.best].candidate
+    async def _prepare(self) -> None:
+        """The initial prompt, and at the same time the examples that demonstrations come from.
+
+        Raises BudgetExceeded if nothing was measured.
+        """
+        unpaid: list[BudgetExceeded] = []
+
+        async def within_budget(work: Work, lane: Lane) -> None:
+            try:
+                await work(lane)
+            except BudgetExceeded as stop:
+                unpaid.append(stop)
+
+        works = [self._bootstrap] if self.pool.members else [self._initial, self._bootstrap]
+        await self.turns.run(*(partial(within_budget, work) for work in works))
+        if unpaid and not self.begun:
+            raise unpaid[0]
+        if unpaid:
+            await self.stopped(self.at, unpaid[0])
+
+    async def _initial(self, lane: Lane) -> None:
+        """The initial prompt in full; on a batch, where all examples would take much of the budget."""
+        pareto, count = self.splits.pareto, self.mipro.first(self.splits, self.ports.ledger.limits.rollouts)
+        whole = self.settings.pool is not None or count == len(pareto)
+        examples = pareto if whole else self.pareto_order[:count]
+        outcomes = await self.rollouts(lane, self.at, self._seed, examples)
+        if whole:
+            await self.admit(self.at, self._seed, outcomes)
+        first = Tried(self.options.first, self._seed, times=1, settled=whole, rewards=scores(outcomes))
+        first.asked.update(example.id for example in examples)
+        self.trials.tried[first.choice] = first
+
+    async def _bootstrap(self, lane: Lane) -> None:
+        """The examples that demonstrations come from, answered by the best so far."""
+        teacher = self.pool.members[self.pool.best].candidate if self.pool.members else self._seed
         self._bootstrapped = await self.rollouts(lane, self.at, teacher, self.splits.reflect)
-        await self._demonstrate()
-        await self._inherit()
+
+    @property
+    def begun(self) -> bool:
+        return bool(self.pool.members or self.trials.tried)
 
     def _settle(self, choice: Choice, candidate: Candidate) -> None:
         """A combination that is a member of the pool needs no trial."""
@@ -326,10 +362,16 @@ class Mipro(Laned):
         return tried
 
     def _asked(self, step: int) -> Choice | None:
-        """What TPE would try; one that was measured in full, or is under way, is not tried again."""
+        """What TPE would try; after the startup every other time one that may be the best by what its options
+        add. One that was measured in full, or is under way, is not tried again."""
         out = [one.choice for one in self.trials if one.out]
         avoid = {one.choice for one in self.trials if one.settled or one.out or not self._batch(one)}
-        return self.tpe.ask(step, self.options.space, self.trials.told(), out, avoid)
+        likely = None
+        if step % 2 == 0 and len(self.trials.measured()) + len(out) >= self.mipro.startup:
+            rng = self.stream("likely", step)
+            listed = [*self.options.listed(LISTED, rng), *(one.choice for one in self.trials)]
+            likely = self.trials.likely([choice for choice in listed if choice not in avoid], rng)
+        return likely or self.tpe.ask(step, self.options.space, self.trials.told(), out, avoid)
 
     def _of(self, choice: Choice, generation: int) -> Tried:
         """The combination of this choice; a new one is not remembered before it is tried."""
@@ -384,7 +426,10 @@ class Mipro(Laned):
 
     async def _best_in_full(self, lane: Lane, step: int) -> None:
         best = self.trials.best_open()
-        if best is not None and self.affords(self.undrawn(best.candidate, self.splits.pareto)):
+        if best is None:
+            return
+        wanted = self.undrawn(best.candidate, self.splits.pareto)
+        if self.affords(wanted + self._rest() + self.mipro.full_every * self.mipro.batch):
             await self._in_full(lane, step, best)
 
     async def _in_full(self, lane: Lane, step: int, tried: Tried) -> None:
@@ -418,6 +463,11 @@ class Mipro(Laned):
         except BudgetExceeded as stop:
             await self.stopped(self.at, stop)
             return
+        await self._lead(lane)
+        if self.over is None or self.over.reason not in PAID:
+            await self._baseline(lane)
+
+    async def _lead(self, lane: Lane) -> None:
         for _ in range(self.settings.finalists):
             best = self.trials.best_open()
             estimates = self.trials.estimates()
@@ -431,6 +481,21 @@ class Mipro(Laned):
             except BudgetExceeded as stop:
                 await self.stopped(self.at, stop)
                 return
+
+    async def _baseline(self, lane: Lane) -> None:
+        """The initial prompt in full, if it was not, as far as the budget holds it."""
+        pareto = self.splits.pareto
+        if self._seed.id in self.pool.members or not self.affords(self.undrawn(self._seed, pareto)):
+            return
+        try:
+            await self.admit(self.at, self._seed, await self.rollouts(lane, self.at, self._seed, pareto))
+        except BudgetExceeded as stop:
+            await self.stopped(self.at, stop)
+
+    def contenders(self) -> list[Contender]:
+        """The initial prompt is one, also where it was measured on a part only, and counts for nothing."""
+        found = Laned.contenders(self)
+        return found if self._seed.id in self.pool.members else [*found, Contender(self._seed)]
 
 
 def _within(stage: Stage, settings: MiproSettings) -> str:

@@ -7,6 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from paretune.algorithms.settings import GepaSettings, Pipeline
+from paretune.algorithms.stops import closing_rollouts
+from paretune.core.example import Splits
+
+FIRST_SHARE = 8
+"""The initial prompt may take one of so many rollouts before the search; a comparison is not the search."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,15 @@ class MiproSettings:
     history: bool = True
     tips: bool = True
     parameters: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def first(self, splits: Splits, cap: int | None) -> int:
+        """How many pareto examples the initial prompt is asked before the search: all, or a batch where all
+        would take more than a `FIRST_SHARE`th of the rollouts that there are (`cap`) beside the end."""
+        known = {example.id for example in splits.reflect}
+        new = sum(example.id not in known for example in splits.pareto)
+        if cap is None or FIRST_SHARE * new <= cap - closing_rollouts(splits):
+            return len(splits.pareto)
+        return min(self.batch, len(splits.pareto))
 
     def shared(self, gepa: GepaSettings) -> GepaSettings:
         """What this search has in common with GEPA's: an iteration is a generation."""

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
+from paretune.algorithms.mipro.effects import Effects
 from paretune.algorithms.tpe import Choice
 from paretune.core.candidate import Candidate
 from paretune.core.example import ExampleId
-
-PRIOR = 8
-"""So many examples at the mean of all are added to each score: one of few examples is believed less."""
-DOUBT = 0.25
-"""So many combinations at the mean are added to each example, for those that only one was asked."""
-SWEEPS = 25
-"""Rounds of the alternating fit of examples and combinations."""
 
 
 @dataclass(slots=True)
@@ -56,33 +49,24 @@ class Trials:
         known = self.measured()
         rewards_known = sum(len(one.rewards) for one in known)
         if self._known != rewards_known:
-            self._known, self._estimates = rewards_known, _estimates(known) if known else {}
+            effects = Effects.of([(one.choice, one.rewards) for one in known]) if known else None
+            means = {one.choice: effects.mean(one.choice) for one in known} if effects else {}
+            self._known, self._estimates = rewards_known, means
         return self._estimates
 
     def told(self) -> list[tuple[Choice, float]]:
         """What the sampler is told: each combination once, by its newest estimate."""
         return list(self.estimates().items())
 
+    def likely(self, choices: Sequence[Choice], rng: random.Random) -> Choice | None:
+        """Of these one that may be the best: Thompson sampling. None before anything was measured."""
+        known = [(one.choice, one.rewards) for one in self.measured()]
+        if not known or not choices:
+            return None
+        return choices[int(Effects.of(known, choices).drawn(choices, rng).argmax())]
+
     def best_open(self) -> Tried | None:
         """The best combination that is to be evaluated in full and is not yet, by its estimate."""
         estimates = self.estimates()
         left = [one for one in self.measured() if not one.settled and not one.out]
         return max(left, key=lambda one: estimates[one.choice], default=None)
-
-
-def _estimates(known: Sequence[Tried]) -> dict[Choice, float]:
-    """By alternating least squares, both parts shrunk."""
-    columns = {e: n for n, e in enumerate(dict.fromkeys(e for one in known for e in one.rewards))}
-    rewards = np.full((len(known), len(columns)), np.nan)
-    for row, one in enumerate(known):
-        for example, reward in one.rewards.items():
-            rewards[row, columns[example]] = reward
-    there = ~np.isnan(rewards)
-    grand, filled = rewards[there].mean(), np.where(there, rewards, 0.0)
-    better, easier = np.zeros(len(known)), np.zeros(len(columns))
-    for _ in range(SWEEPS):
-        rest = np.where(there, filled - grand - better[:, None], 0.0)
-        easier = rest.sum(axis=0) / (there.sum(axis=0) + DOUBT)
-        rest = np.where(there, filled - grand - easier[None, :], 0.0)
-        better = rest.sum(axis=1) / (there.sum(axis=1) + PRIOR)
-    return {one.choice: float(grand + part) for one, part in zip(known, better, strict=True)}
