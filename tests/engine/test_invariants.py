@@ -180,6 +180,8 @@ def test_every_step_of_a_lane_ends_and_every_head_passed_a_gate(name: str, seed:
                 passed.add(child)
             case events.GateDecided(step=step):
                 steps[step].append("end")
+            case events.CandidateAdmitted(candidate=child, origin="trial"):
+                passed.add(child)  # no gate: a combination that its trials spoke for, and a full evaluation
             case events.HeadMoved(step=step, head=head, reason=reason):
                 if reason in ("accepted", "joined"):
                     steps[step].append("end")
