@@ -37,7 +37,7 @@ def config(lm: Any = None, *, calls: int | None = 12, **parts: Any) -> GEPAConfi
     parts.setdefault("engine", {})
     parts["engine"] = {"max_metric_calls": calls, **parts["engine"]}
     parts["reflection"] = {"reflection_lm": lm or Longer(), **parts.get("reflection", {})}
-    return GEPAConfig(tracking={"logger": Silent()}, **parts)
+    return GEPAConfig(tracking=oa.TrackingConfig(logger=Silent()), **parts)
 
 
 def length(candidate: str) -> float:
@@ -93,12 +93,15 @@ def test_a_validation_set_is_no_source_of_proposals() -> None:
 
 def test_without_a_seed_the_model_writes_the_first_text(tmp_path: Path) -> None:
     lm = Longer()
-    optimize = lambda: optimize_anything(  # noqa: E731
-        evaluator=length,
-        objective="as long as can be",
-        background="letters only",
-        config=config(lm, engine={"run_dir": str(tmp_path)}),
-    )
+
+    def optimize() -> oa.AnythingResult:
+        return optimize_anything(
+            evaluator=length,
+            objective="as long as can be",
+            background="letters only",
+            config=config(lm, engine={"run_dir": str(tmp_path)}),
+        )
+
     result = optimize()
     assert result.candidates[0] == {"current_candidate": "x" * 11}
     assert "as long as can be" in lm.prompts[0]
@@ -117,13 +120,15 @@ def test_a_test_set_is_looked_at_once_at_the_end(tmp_path: Path) -> None:
             raise RuntimeError("no such thing")
         return length(candidate)
 
-    optimize = lambda: optimize_anything(  # noqa: E731
-        "seed",
-        evaluator=evaluator,
-        dataset=["a"],
-        test_set=["t", "broken"],
-        config=config(engine={"run_dir": str(tmp_path)}),
-    )
+    def optimize() -> oa.AnythingResult:
+        return optimize_anything(
+            "seed",
+            evaluator=evaluator,
+            dataset=["a"],
+            test_set=["t", "broken"],
+            config=config(engine={"run_dir": str(tmp_path)}),
+        )
+
     result = optimize()
     best = result.best_candidate
     assert [one for one in asked if one[1] in ("t", "broken")] == [(best, "t"), (best, "broken")]
@@ -244,11 +249,12 @@ def test_all_pairs_of_a_stage_in_one_call() -> None:
     assert calls[0] == [("seed", n) for n in (1, 2, 3, 4)]
     assert len(calls[1]) == 3
     single: list[Any] = []
-    optimize_anything(
-        {"a": "s"},
-        batch_evaluator=lambda pairs: [single.append(pairs) or 0.5 for _ in pairs],  # type: ignore[func-returns-value]
-        config=config(calls=2),
-    )
+
+    def one(pairs: list[Any]) -> list[float]:
+        single.append(pairs)
+        return [0.5 for _ in pairs]
+
+    optimize_anything({"a": "s"}, batch_evaluator=one, config=config(calls=2))
     assert single[0] == [({"a": "s"}, None)]
 
 
@@ -268,11 +274,13 @@ def test_several_evaluations_at_once() -> None:
 
 def test_without_parallel_all_is_evaluated_in_this_thread() -> None:
     seen: set[str] = set()
+
+    def evaluator(candidate: str, example: int) -> float:
+        seen.add(threading.current_thread().name)
+        return 0.5
+
     optimize_anything(
-        "seed",
-        evaluator=lambda candidate, example: (seen.add(threading.current_thread().name), 0.5)[1],
-        dataset=[1, 2, 3],
-        config=config(engine={"parallel": False}),
+        "seed", evaluator=evaluator, dataset=[1, 2, 3], config=config(engine={"parallel": False})
     )
     assert seen == {threading.current_thread().name}
 

@@ -182,7 +182,7 @@ class RunBook:
 
     async def _aside(self, thread: Executor, work: Callable[..., T], *arguments: object) -> T:
         """In a thread, so that a disk keeps nobody waiting; what is in memory is done sooner right here."""
-        if isinstance(self.store, MemoryStore):
+        if type(self.store) is MemoryStore:
             return work(*arguments)
         return await asyncio.get_running_loop().run_in_executor(thread, work, *arguments)
 
