@@ -73,3 +73,21 @@ def test_of_proposals_that_were_turned_down_the_newest_keep_their_texts_and_all_
     assert down.newest[-2].reason == "another"
     assert down.why[content_id({"text": "Answer 3.", "format": "JSON"})] == "reason 3"
     assert len(down.why) == 2 * TOLD
+
+
+def test_reasons_stay_as_they_stood_and_have_no_order() -> None:
+    parent = Candidate({"text": "Answer."})
+    rows = [Tried({"text": f"Answer {number}."}, f"reason {number}") for number in range(4)]
+    down, other = TurnedDown(), TurnedDown()
+    for row in rows[:3]:
+        down.add(parent, row)
+    stood = down.why
+    down.add(parent, rows[3])
+    later = content_id({"text": "Answer 3."})
+    assert (len(stood), later in stood, list(stood)) == (3, False, list(down.why)[:3])
+    assert down.why[later] == "reason 3"
+    assert stood.total != down.why.total
+    for row in reversed(rows):
+        other.add(parent, row)
+    assert other.why.total == down.why.total
+    assert dict(other.why) == dict(down.why)

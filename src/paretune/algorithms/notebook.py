@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from paretune.core.candidate import Candidate, CandidateId, content_id
+from paretune.core.canonical import digest
 from paretune.core.example import Example, ExampleId
 from paretune.core.rollout import Outcome, Rollout
-from paretune.propose.base import Evidence, Tried
+from paretune.propose.base import Evidence, Reasons, Tried
 from paretune.propose.copies import IndexedTexts, TrainingTexts
 
 TOLD = 16
@@ -82,12 +83,22 @@ class Notebook:
 @dataclass(slots=True)
 class TurnedDown:
     """Proposals from one parent that were turned down: the `newest`, oldest first, and of all of them, by the
-    content id of the texts, why."""
+    content id of the texts, `why`."""
 
     newest: deque[Tried] = field(default_factory=lambda: deque(maxlen=TOLD))
-    why: dict[CandidateId, str] = field(default_factory=dict)
+    _numbered: dict[CandidateId, tuple[int, str]] = field(default_factory=dict)
+    _total: int = 0
 
     def add(self, parent: Candidate, tried: Tried) -> None:
         self.newest.append(tried)
         if tried.components:
-            self.why.setdefault(content_id({**parent.components, **tried.components}), tried.reason)
+            identity = content_id({**parent.components, **tried.components})
+            if identity not in self._numbered:
+                self._numbered[identity] = len(self._numbered), tried.reason
+                # A sum of digests is the same in whichever order lanes came to it.
+                self._total = (self._total + int(digest([identity, tried.reason], 64), 16)) % 2**256
+
+    @property
+    def why(self) -> Reasons:
+        """All reasons as they stand now."""
+        return Reasons(self._numbered, len(self._numbered), self._total)

@@ -192,7 +192,7 @@ class Search:
             grandparent=self.known[parent.parents[0]] if parent.parents else None,
             examples=self.notes.besides(shown),
             rejected=tuple(tried.newest),
-            tried=dict(tried.why),
+            tried=tried.why,
             draw=f"{self.settings.seed}/{step}",
         )
 

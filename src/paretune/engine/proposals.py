@@ -6,18 +6,19 @@ import asyncio
 import dataclasses
 import random
 import time
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from typing import Any
 
 from paretune.algorithms.ports import Drafted
 from paretune.core.budget import Ledger
+from paretune.core.candidate import CandidateId
 from paretune.core.canonical import JsonValue, canonical_json, digest
 from paretune.core.errors import AttemptFailed, FailureKind, RunFailed
 from paretune.core.retry import RetryPolicy, retrying
 from paretune.core.rollout import Usage
 from paretune.evaluate.facts import priced
 from paretune.evaluate.purse import released
-from paretune.propose.base import Packet, Proposal, Proposer
+from paretune.propose.base import Packet, Proposal, Proposer, Reasons
 from paretune.propose.guards import Reason, Rejected
 from paretune.propose.instructions import SUMMARY_PROMPT_TOKENS, summary_calls
 from paretune.store import as_stored
@@ -25,6 +26,8 @@ from paretune.store.base import Fact
 from paretune.store.book import RunBook
 
 PROPOSAL_VERSION = 1
+SPELLED_OUT = 64
+"""Proposals that were turned down stand in a packet's record one by one up to so many."""
 GIVE_UP_AFTER = 3
 """Packets in a row without an answer, each asked after the one before had failed."""
 
@@ -208,12 +211,19 @@ def packet_record(packet: Packet) -> dict[str, JsonValue]:
         "examples": [e.digest for e in packet.examples],
         "surface": dataclasses.asdict(packet.surface),
         "rejected": [[dict(t.components), t.reason] for t in packet.rejected],
-        "tried": dict(packet.tried),
+        "tried": _tried(packet.tried),
         "draw": packet.draw,
     }
     if packet.grounding is not None:
         record["grounding"] = packet.grounding.record()
     return record
+
+
+def _tried(tried: Mapping[CandidateId, str]) -> JsonValue:
+    """All of it while it is short: each packet has more, and writing it out would take ever longer."""
+    if isinstance(tried, Reasons) and len(tried) > SPELLED_OUT:
+        return [len(tried), f"{tried.total:064x}"]
+    return dict(tried)
 
 
 def _fact(key: str, result: Proposal | Rejected) -> Fact:

@@ -44,7 +44,11 @@ from paretune.library.optimize import MINIBATCH, _bound, _request, _run, reflect
 from paretune.library.reflection import LanguageModel
 from paretune.library.running import Request, carry_out
 from paretune.library.state import FrontierType
-from paretune.library.stoppers import MaxCandidateProposalsStopper, ScoreThresholdStopper
+from paretune.library.stoppers import (
+    MaxCandidateProposalsStopper,
+    MaxMetricCallsStopper,
+    ScoreThresholdStopper,
+)
 
 __all__ = [
     "DEFAULT_REFINER_PROMPT",
@@ -373,4 +377,7 @@ def _stoppers(config: GEPAConfig) -> list[Any]:
         found.append(MaxCandidateProposalsStopper(engine.max_candidate_proposals))
     if engine.stop_at_score is not None:
         found.append(ScoreThresholdStopper(engine.stop_at_score))
+    if config.refiner is not None and engine.max_metric_calls is not None:
+        # Repairs are counted where they happen, which is after the budget was asked.
+        found.append(MaxMetricCallsStopper(engine.max_metric_calls))
     return found

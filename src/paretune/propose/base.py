@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Protocol
 
 from paretune.core.candidate import Candidate, CandidateId
@@ -47,6 +48,33 @@ class Tried:
 
     components: Mapping[str, str]
     reason: str
+
+
+class Reasons(Mapping[CandidateId, str]):
+    """Why texts were turned down, by their content id, as it stood when this was made.
+
+    `everything` is numbered in the order in which it came; what came after the first `count` is not in it. So
+    one can be made for each packet, however many there are. `total` stands for the content in any order.
+    """
+
+    __slots__ = ("_count", "_everything", "total")
+
+    def __init__(self, everything: Mapping[CandidateId, tuple[int, str]], count: int, total: int) -> None:
+        self._everything = everything
+        self._count = count
+        self.total = total
+
+    def __getitem__(self, identity: CandidateId) -> str:
+        number, reason = self._everything[identity]
+        if number >= self._count:
+            raise KeyError(identity)
+        return reason
+
+    def __iter__(self) -> Iterator[CandidateId]:
+        return islice(self._everything, self._count)
+
+    def __len__(self) -> int:
+        return self._count
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import copy
 import itertools
 import uuid
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -28,6 +28,7 @@ from paretune.store.base import (
     StoreError,
     Write,
 )
+from paretune.store.memory import MemoryStore
 
 T = TypeVar("T")
 GATHERING_SECONDS = 0.01
@@ -158,9 +159,7 @@ class RunBook:
             await self._gathered(self._next, loop)
             commit, self._next = self._next, None
             try:
-                others = await loop.run_in_executor(
-                    self._writing, self.store.commit, self.run_id, commit.writes
-                )
+                others = await self._aside(self._writing, self.store.commit, self.run_id, commit.writes)
             except Exception as error:  # noqa: BLE001 - handed to every writer of the group
                 self._break(error, commit)
             else:
@@ -179,7 +178,13 @@ class RunBook:
             failed.end(frozenset(), error)
 
     async def _read(self, read: Callable[..., T], *arguments: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._reading, read, *arguments)
+        return await self._aside(self._reading, read, *arguments)
+
+    async def _aside(self, thread: Executor, work: Callable[..., T], *arguments: object) -> T:
+        """In a thread, so that a disk keeps nobody waiting; what is in memory is done sooner right here."""
+        if type(self.store) is MemoryStore:
+            return work(*arguments)
+        return await asyncio.get_running_loop().run_in_executor(thread, work, *arguments)
 
     async def known(self, keys: Iterable[str]) -> dict[str, Fact]:
         """Those of `keys` that have a fact this run may use, its own failures included."""
