@@ -40,7 +40,7 @@ from paretune.library.instruction import fenced_text
 from paretune.library.listeners import Listening
 from paretune.library.lm import LM
 from paretune.library.loaders import DataLoader, ListDataLoader, ensure_loader
-from paretune.library.optimize import MINIBATCH, _bound, _request, _run, reflection_model
+from paretune.library.optimize import MINIBATCH, bound_arguments, reflection_model, request_of, run_here
 from paretune.library.reflection import LanguageModel
 from paretune.library.running import Request, carry_out
 from paretune.library.state import FrontierType
@@ -117,7 +117,7 @@ def optimize_anything(
     `engine.raise_on_exception` is off. May be called inside a running event loop, too.
     """
     asked = _asked(locals())
-    return asked.listening.during(lambda: _run(asked.carried_out))
+    return asked.listening.during(lambda: run_here(asked.carried_out))
 
 
 async def aoptimize_anything(
@@ -225,7 +225,7 @@ def _asked(given: dict[str, Any]) -> _Asked:
         "reflection_prompt_template": _template(config, given["objective"], given["background"]),
         "guards": config.engine.guards or Guards(placeholders=False, copies=own),
     }
-    request, listening = _request(_bound((), arguments))
+    request, listening = request_of(bound_arguments((), arguments))
     if config.engine.capture_stdio:
         listening = replace(listening, opened=[*listening.opened, standard_streams()])
     return _Asked(request, listening, adapter, key, test)

@@ -133,14 +133,14 @@ def optimize(
     `raise_on_exception` is off. May be called inside a running event loop, too: it then works in a thread.
     """
     arguments = locals()
-    request, listening = _request(arguments)
-    return listening.during(lambda: _run(lambda call: carry_out(request, call)))
+    request, listening = request_of(arguments)
+    return listening.during(lambda: run_here(lambda call: carry_out(request, call)))
 
 
 async def aoptimize(*args: Any, **kwargs: Any) -> GEPAResult[Any, Any]:
     """`optimize`, awaited: the adapter is called in a thread of its own (its `evaluate` may be async), and
     the event loop is free meanwhile."""
-    request, listening = _request(_bound(args, kwargs))
+    request, listening = request_of(bound_arguments(args, kwargs))
     call = Aside()
     try:
         return await listening.during_async(carry_out(request, call))
@@ -148,13 +148,13 @@ async def aoptimize(*args: Any, **kwargs: Any) -> GEPAResult[Any, Any]:
         call.close()
 
 
-def _bound(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def bound_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     bound = inspect.signature(optimize).bind(*args, **kwargs)
     bound.apply_defaults()
     return bound.arguments
 
 
-def _run(work: Callable[[Caller], Coroutine[Any, Any, T]]) -> T:
+def run_here(work: Callable[[Caller], Coroutine[Any, Any, T]]) -> T:
     """In this thread, or, where an event loop runs in it, in another one."""
     if not _in_a_loop():
         return asyncio.run(work(inline))
@@ -186,7 +186,7 @@ def _in_a_loop() -> bool:
 # -- from arguments to a request ----------------------------------------------------------------------------
 
 
-def _request(a: dict[str, Any]) -> tuple[Request, Listening]:
+def request_of(a: dict[str, Any]) -> tuple[Request, Listening]:
     """What the arguments ask for, and who listens. Raises Misconfigured."""
     seed_candidate = _seed_candidate(a["seed_candidate"])
     train = Data("train", _loader("trainset", a["trainset"]), Split.REFLECT)
