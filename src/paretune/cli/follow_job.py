@@ -66,8 +66,12 @@ class Telling(StreamHandler):
     def _stands(self, told: Mapping[str, Any]) -> None:
         """What is left out is as it was."""
         self.figures |= {name: told[name] for name in FIGURES if told.get(name) is not None}
-        if "eta_seconds" in told and told["eta_seconds"] is None:
-            self.figures.pop("eta_seconds", None)  # there is nothing left to wait for
+        for name in (
+            *SCORES,
+            "eta_seconds",
+        ):  # another best one may lack some; at the end nothing is waited for
+            if name in told and told[name] is None:
+                self.figures.pop(name, None)
 
     def _happened(self, kind: str, message: StreamMessage) -> None:
         if kind not in QUIET:
