@@ -3,7 +3,8 @@
     python -m benchmarks.anything_cpu [--repeat 3] [--ours-only]
 
 Each run is a process of its own; what is measured begins after the imports. An evaluation is one call of the
-evaluator, counted there. Two modes: one task, and examples with a validation set of their own (40 and 40).
+evaluator, counted there. Three modes: one task whose candidates seldom get better (`one task`) or always do
+(`climbing`), and examples with a validation set of their own (40 and 40).
 """
 
 from __future__ import annotations
@@ -40,6 +41,12 @@ def score(text: str, example: object = None) -> float:
     return float(int.from_bytes(drawn, "big") / 2**64) ** HARDEST
 
 
+def climbing(text: str) -> float:
+    """The later a text was written, the better: every proposal is accepted."""
+    number = int(text.split()[1]) if " " in text else -1
+    return 1 - 1 / (number + 2)
+
+
 def measured(library: str, mode: str, size: int) -> tuple[int, float]:
     """(evaluations, CPU seconds of this process) of one run."""
     module = importlib.import_module(library)
@@ -47,7 +54,8 @@ def measured(library: str, mode: str, size: int) -> tuple[int, float]:
 
     def evaluator(candidate: str, example: object = None) -> tuple[float, dict[str, Any]]:
         next(calls)
-        return score(candidate, example), {"Feedback": "the text is judged by its draw"}
+        good = climbing(candidate) if mode == "climbing" else score(candidate, example)
+        return good, {"Feedback": "the text is judged by its draw"}
 
     config = module.GEPAConfig(
         engine=module.EngineConfig(max_metric_calls=size, parallel=False),
@@ -73,7 +81,7 @@ def apart(library: str, mode: str, size: int) -> tuple[int, float]:
 def table(repeat: int, libraries: tuple[str, ...], say: Callable[[str], None]) -> None:
     """A line for each mode, library and size: microseconds of CPU an evaluation, mean and range."""
     means: dict[tuple[str, str, int], float] = {}
-    for mode in ("one task", "examples"):
+    for mode in ("one task", "climbing", "examples"):
         for library in libraries:
             for size in SIZES[library]:
                 runs = [apart(library, mode, size) for _ in range(repeat)]
