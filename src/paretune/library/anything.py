@@ -40,7 +40,14 @@ from paretune.library.instruction import fenced_text
 from paretune.library.listeners import Listening
 from paretune.library.lm import LM
 from paretune.library.loaders import DataLoader, ListDataLoader, ensure_loader
-from paretune.library.optimize import MINIBATCH, bound_arguments, reflection_model, request_of, run_here
+from paretune.library.optimize import (
+    MINIBATCH,
+    bound_arguments,
+    optimize,
+    reflection_model,
+    request_of,
+    run_here,
+)
 from paretune.library.reflection import LanguageModel
 from paretune.library.running import Request, carry_out
 from paretune.library.state import FrontierType
@@ -124,27 +131,13 @@ async def aoptimize_anything(
     seed_candidate: str | dict[str, str] | None = None, **arguments: Any
 ) -> AnythingResult:
     """`optimize_anything`, awaited: an async evaluator runs in this event loop, any other one beside it."""
+    given = bound_arguments(optimize_anything, (seed_candidate,), arguments)
     call = Aside()
     try:
-        asked: _Asked = await call(_asked, _all(seed_candidate, **arguments))
+        asked: _Asked = await call(_asked, given)
         return await asked.listening.during_async(asked.carried_out(call))
     finally:
         call.close()
-
-
-def _all(
-    seed_candidate: Any = None,
-    *,
-    evaluator: Any = None,
-    batch_evaluator: Any = None,
-    dataset: Any = None,
-    valset: Any = None,
-    objective: Any = None,
-    background: Any = None,
-    test_set: Any = None,
-    config: Any = None,
-) -> dict[str, Any]:
-    return locals()
 
 
 def make_litellm_lm(model_name: str, **kwargs: Any) -> LanguageModel:
@@ -225,7 +218,7 @@ def _asked(given: dict[str, Any]) -> _Asked:
         "reflection_prompt_template": _template(config, given["objective"], given["background"]),
         "guards": config.engine.guards or Guards(placeholders=False, copies=own),
     }
-    request, listening = request_of(bound_arguments((), arguments))
+    request, listening = request_of(bound_arguments(optimize, (), arguments))
     if config.engine.capture_stdio:
         listening = replace(listening, opened=[*listening.opened, standard_streams()])
     return _Asked(request, listening, adapter, key, test)

@@ -140,7 +140,7 @@ def optimize(
 async def aoptimize(*args: Any, **kwargs: Any) -> GEPAResult[Any, Any]:
     """`optimize`, awaited: the adapter is called in a thread of its own (its `evaluate` may be async), and
     the event loop is free meanwhile."""
-    request, listening = request_of(bound_arguments(args, kwargs))
+    request, listening = request_of(bound_arguments(optimize, args, kwargs))
     call = Aside()
     try:
         return await listening.during_async(carry_out(request, call))
@@ -148,8 +148,11 @@ async def aoptimize(*args: Any, **kwargs: Any) -> GEPAResult[Any, Any]:
         call.close()
 
 
-def bound_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    bound = inspect.signature(optimize).bind(*args, **kwargs)
+def bound_arguments(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """All arguments of a call, defaults included. Raises TypeError as the call would."""
+    bound = inspect.signature(function).bind(*args, **kwargs)
     bound.apply_defaults()
     return bound.arguments
 
