@@ -191,7 +191,7 @@ def small() -> Figures:
     """96 rollouts of 50 ms, 10 in flight: 16 pareto, minibatch 8, two generations of two.
 
     `sync`: the seed on 16 pareto and, in two minibatches, on all 16 reflect examples; four children of it on
-    a minibatch each, of which the last passes and is evaluated in full; then seed and best on 8 test examples.
+    a minibatch each, of which the last passes and is evaluated in full; then seed and best on 8 test ones.
     `async`: known failures join the minibatches of two lanes, which takes what is no test split here; the
     first child passes and is the head of the others.
     """
